@@ -1,0 +1,39 @@
+# Everything runs from .venv, which the first target that needs it makes. PYTHON names another interpreter (3.11-3.13).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install demo test check bench wheel clean
+
+install: $(STAMP)  ## a fresh virtual environment in .venv with the exact versions of constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Python 3.11-3.13 is needed, found $$($(PYTHON) --version); try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --upgrade pip -c constraints.txt
+	# torch first and alone: its CPU build satisfies the range that every other package asks for.
+	$(BIN)/python -m pip install -q torch -c constraints.txt
+	$(BIN)/python -m pip install -q -e '.[dev]' -c constraints.txt
+	touch $@
+
+demo: install  ## the whole pipeline on two CPU cores; the report is output/tiny/report.html
+	$(BIN)/phi-reasoning demo
+
+test: install  ## every test that needs no GPU
+	$(BIN)/python -m pytest -q
+
+check: install  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install  ## ratios against named baselines
+	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+wheel: install  ## dist/*.whl
+	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
+
+clean:  ## what the other targets made, but for .venv
+	rm -rf output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
