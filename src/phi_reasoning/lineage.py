@@ -1,0 +1,197 @@
+"""What a stage was made from: hashes, versions and the resolved recipe, in `lineage.json`.
+
+Each stage writes one and checks its parent's: a folder whose tokenizer or chat template is no longer the one its
+stage wrote is refused, because the next stage would train or measure another model than the one described.
+"""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from phi_reasoning.errors import InputError
+
+FILE, RECIPE = "lineage.json", "config.yaml"
+# Keys that may differ between two starts of one run: they change what is shown or sent, not what is computed, and how
+# a fixed global batch is spread over the processes.
+FREE = ("report_to", "run_name", "disable_tqdm", "log_level", "push_to_hub", "hub_", "resume_from_checkpoint")
+SPREAD = ("gradient_accumulation_steps", "per_device_train_batch_size")
+PACKAGES = ("phi-reasoning", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify")
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_sha256(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def weights_sha256(folder: Path) -> str | None:
+    """Return one hash over a checkpoint's weights and model configuration, or None where there are no weights."""
+    files = sorted({path for pattern in WEIGHTS for path in folder.glob(pattern)})
+    if not any(path.suffix == ".safetensors" for path in files):
+        return None
+    return text_sha256("\n".join(f"{path.name} {file_sha256(path)}" for path in files))
+
+
+def tokenizer_hashes(tokenizer: Any) -> dict[str, str]:
+    """Return the hashes of a tokenizer and of its chat template.
+
+    Padding and truncation are left out: batch encoding writes them into the tokenizer as a side effect.
+    """
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state.update(padding=None, truncation=None)
+    return {
+        "tokenizer_sha256": text_sha256(json.dumps(state, sort_keys=True)),
+        "chat_template_sha256": text_sha256(tokenizer.chat_template or ""),
+    }
+
+
+def claim(folder: Path, recipe: dict[str, Any]) -> bool:
+    """Take a run folder for this recipe, and tell whether the run in it is already complete.
+
+    Raises:
+        InputError: another recipe ran there, or another process is writing there now.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.environ.get("RANK", "0") == "0":
+        _lock(folder)
+    path = folder / RECIPE
+    if path.is_file():
+        before = yaml.safe_load(path.read_text()) or {}
+        spread = SPREAD if "global_batch_size" in recipe else ()
+        changed = sorted(
+            key
+            for key in before.keys() | recipe.keys()
+            if before.get(key) != recipe.get(key) and not key.startswith(FREE) and key not in spread
+        )
+        if changed and "resume_from_checkpoint" not in recipe:
+            key = changed[0]
+            raise InputError(
+                f"{path}: this folder holds a run of another recipe ({key}: {before.get(key)!r} there, "
+                f"{recipe.get(key)!r} now{f'; also {chr(44).join(changed[1:])}' if changed[1:] else ''}); "
+                "give another output_dir, or remove the folder"
+            )
+    return (folder / FILE).is_file()
+
+
+_locks: list[Any] = []
+
+
+def _lock(folder: Path) -> None:
+    """Hold the folder until this process ends, however it ends."""
+    file = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"{folder}: another run is writing here") from None
+    _locks.append(file)
+
+
+def read(folder: str | Path) -> dict[str, Any] | None:
+    """Return the lineage of a run folder, or None where it has none (a Hub id, or a checkpoint made elsewhere)."""
+    path = Path(folder) / FILE
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: found {type(found).__name__}, valid: an object")
+    return found
+
+
+def parent(model: str, tokenizer: Any, revision: str | None = None) -> dict[str, Any]:
+    """Describe the checkpoint that a stage starts from, after checking it against its own lineage.
+
+    Raises:
+        InputError: the folder holds an unmerged adapter, or a tokenizer or template its lineage does not know.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return {"path": model, "revision": revision, **tokenizer_hashes(tokenizer)}
+    recorded = read(folder)
+    actual = tokenizer_hashes(tokenizer)
+    for key, label in (("tokenizer_sha256", "tokenizer"), ("chat_template_sha256", "chat template")):
+        if recorded and recorded.get(key) not in (None, actual[key]):
+            raise InputError(
+                f"{folder}: its {label} is not the one its {recorded.get('stage')} stage wrote "
+                f"({key} {actual[key][:12]} found, {recorded[key][:12]} in {FILE}); restore it or run that stage again"
+            )
+    return {
+        "path": model,
+        "stage": recorded and recorded.get("stage"),
+        "sha256": weights_sha256(folder),
+        "lineage_sha256": file_sha256(folder / FILE) if recorded else None,
+        **actual,
+    }
+
+
+def write(
+    folder: Path,
+    stage: str,
+    recipe: dict[str, Any],
+    *,
+    tokenizer: Any = None,
+    parent: dict[str, Any] | None = None,
+    data: Iterable[dict[str, Any]] = (),
+    plugins: Iterable[Path] = (),
+) -> None:
+    """Write `lineage.json` into a finished run folder; its presence says that the stage is complete."""
+    record = {
+        "stage": stage,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "commit": commit(),
+        "versions": {"python": platform.python_version(), **versions()},
+        "recipe": recipe,
+        "parent": parent,
+        **(tokenizer_hashes(tokenizer) if tokenizer is not None else {}),
+        "sha256": weights_sha256(folder),
+        "data": list(data),
+        "plugins": [{"path": str(path), "sha256": file_sha256(path)} for path in plugins],
+    }
+    partial = folder / f".{FILE}.partial"
+    partial.write_text(json.dumps(record, indent=2) + "\n")
+    partial.replace(folder / FILE)
+
+
+def versions() -> dict[str, str]:
+    """Return the installed versions of the packages that shape a result."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout this code runs from, marked `+changes` if it was edited; None in a wheel."""
+    here = Path(__file__).resolve().parent
+    if here.parent.name != "src":
+        return None
+    try:
+        git = ["git", "-C", str(here)]
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+changes" if changed.strip() else "")
