@@ -1,0 +1,1 @@
+"""Training data: where rows come from and in which shares."""

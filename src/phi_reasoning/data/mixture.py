@@ -1,0 +1,124 @@
+"""Load the datasets of a recipe and mix them in the shares it asks for."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from phi_reasoning.errors import InputError
+from phi_reasoning.lineage import file_sha256
+
+FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+SFT_COLUMNS = (("messages",), ("prompt", "completion"))
+RL_COLUMNS = (("prompt", "solution"), ("problem", "solution"))
+
+
+def load(entries: Sequence[Any], columns: Sequence[tuple[str, ...]], seed: int) -> datasets.Dataset:
+    """Load and mix the `datasets` of a recipe.
+
+    Args:
+        entries: `DatasetConfig`s. Weights are sampling shares: the mixture has as many rows as all parts together,
+            of which part i supplies `weight_i / sum(weights)`, rows repeated or left out as needed. Without weights
+            the parts are concatenated.
+        columns: The sets of columns of which every part must carry one.
+        seed: Seed of the choice of rows.
+    """
+    parts = [_load(entry, columns) for entry in entries]
+    if any(entry.weight is not None for entry in entries):
+        parts = mix(parts, [entry.weight for entry in entries], seed)
+    return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+
+
+def mix(parts: Sequence[datasets.Dataset], weights: Sequence[float], seed: int) -> list[datasets.Dataset]:
+    """Return each part with its share of the rows; each row of a part is used equally often, give or take one."""
+    total, scale = sum(len(part) for part in parts), sum(weights)
+    exact = [total * weight / scale for weight in weights]
+    sizes = [int(size) for size in exact]
+    # Largest remainders, so that the sizes add up to the total.
+    for i in sorted(range(len(parts)), key=lambda i: sizes[i] - exact[i])[: total - sum(sizes)]:
+        sizes[i] += 1
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for part, size in zip(parts, sizes, strict=True):
+        rounds = [rng.permutation(len(part)) for _ in range(-(-size // len(part)))]
+        chosen.append(part.select(np.concatenate(rounds)[:size] if rounds else []))
+    return chosen
+
+
+def describe(entries: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return what `lineage.json` says of each dataset: a local file's hash, a Hub id's revision."""
+    return [
+        {"path": entry.path, "sha256": file_sha256(Path(entry.path))}
+        if Path(entry.path).suffix in FORMATS
+        else {"path": entry.path, "name": entry.name, "split": entry.split, "revision": entry.revision}
+        for entry in entries
+    ]
+
+
+def _load(entry: Any, columns: Sequence[tuple[str, ...]]) -> datasets.Dataset:
+    kind = FORMATS.get(Path(entry.path).suffix)
+    if kind:
+        rows = _read(entry.path, kind, entry.split)
+    else:
+        rows = datasets.load_dataset(entry.path, entry.name, split=entry.split, revision=entry.revision)
+    for ours, theirs in (entry.columns or {}).items():
+        if theirs not in rows.column_names:
+            raise InputError(f"{entry.path}: no column {theirs}; columns: {', '.join(rows.column_names)}")
+        if ours != theirs:
+            if ours in rows.column_names:
+                rows = rows.remove_columns(ours)
+            rows = rows.rename_column(theirs, ours)
+    if not len(rows):
+        raise InputError(f"{entry.path}: no rows in split {entry.split}")
+    if not any(set(names) <= set(rows.column_names) for names in columns):
+        valid = " or ".join("+".join(names) for names in columns)
+        raise InputError(f"{entry.path}: columns {', '.join(rows.column_names)}; valid: {valid} (map them by `columns`)")
+    return rows
+
+
+def _read(path: str, kind: str, split: str) -> datasets.Dataset:
+    if not Path(path).stat().st_size:
+        raise InputError(f"{path}: the file is empty")
+    try:
+        return datasets.load_dataset(kind, data_files={split: path}, split=split)
+    except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
+        raise InputError(_first_bad_row(path) or f"{path}: cannot be read as {kind} ({error})") from None
+
+
+def _first_bad_row(path: str) -> str | None:
+    """Find the row that the reader, which reports none, stumbled over."""
+    if not path.endswith(".jsonl"):
+        return None
+    first: dict[str, str] = {}
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                return f"{path}:{number}: not valid JSON ({error.msg} at column {error.colno})"
+            if not isinstance(row, dict):
+                return f"{path}:{number}: found {type(row).__name__}, valid: an object"
+            for key, value in row.items():
+                if value is None:
+                    continue
+                kind = first.setdefault(key, type(value).__name__)
+                if kind != type(value).__name__:
+                    return f"{path}:{number}: {key} is {type(value).__name__}, in the rows before it is {kind}"
+    return None
+
+
+def problems_as_prompts(rows: datasets.Dataset) -> datasets.Dataset:
+    """Turn a `problem` column into conversational prompts; a `prompt` that is plain text is refused.
+
+    Plain text would bypass the chat template and the model would never see the format it was trained on.
+    """
+    if "prompt" not in rows.column_names:
+        return rows.map(
+            lambda row: {"prompt": [{"role": "user", "content": row["problem"]}]}, remove_columns="problem"
+        )
+    if isinstance(rows[0]["prompt"], str):
+        raise InputError("prompt holds text, valid: a list of messages; name a column of plain questions `problem`")
+    return rows

@@ -1,0 +1,93 @@
+"""Procedural tasks: seeded problems with an exact checker, one file each.
+
+A task file defines `generate(rng, **difficulty) -> instance`, `prompt(instance) -> str`, `answer(instance) -> str`,
+`solve(instance, kind) -> str` for the kinds in `TRACES`, and `check(instance, response) -> Verdict`. Instances are
+JSON objects.
+"""
+
+import hashlib
+import importlib
+import json
+import pkgutil
+import random
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+from phi_reasoning.errors import InputError
+from phi_reasoning.grading import Verdict, grade_batch
+
+# Shares of the instance space. The split an instance belongs to is a property of the instance, not of the seed, so
+# that no seed of one split can ever produce an item of another.
+SPLITS = {"train": 0.7, "rl": 0.2, "test": 0.1}
+MAX_DRAWS = 10_000
+
+
+def names() -> list[str]:
+    """Return the names of all tasks, which are the files of this folder."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def get(name: str) -> ModuleType:
+    """Return the task called `name`.
+
+    Raises:
+        ValueError: there is no such task.
+    """
+    if name not in names():
+        raise ValueError(f"no task {name!r}; tasks: {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def digest(*parts: object) -> int:
+    """Return a 64-bit hash of JSON-serialisable parts that is the same in every process and on every machine."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def split_of(name: str, instance: dict[str, Any]) -> str:
+    """Return the split that `instance` belongs to."""
+    position = digest("split", name, instance) / 2**64
+    for split, share in SPLITS.items():
+        position -= share
+        if position < 0:
+            return split
+    return split
+
+
+def item(name: str, split: str, seed: int, index: int, **difficulty: Any) -> dict[str, Any]:
+    """Return instance `index` of a split, drawn from a generator seeded by a hash of all four.
+
+    Neighbouring seeds share nothing, unlike generators seeded with `seed + index`.
+
+    Raises:
+        ValueError: the split or the difficulty is unknown, or the difficulty leaves the split (nearly) empty.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"no split {split!r}; splits: {', '.join(SPLITS)}")
+    task = get(name)
+    rng = random.Random(digest(name, split, seed, index))
+    for _ in range(MAX_DRAWS):
+        instance = task.generate(rng, **difficulty)
+        if split_of(name, instance) == split:
+            return instance
+    raise ValueError(f"{name} with {difficulty} has no {split} item in {MAX_DRAWS} draws")
+
+
+def verdicts(
+    responses: Sequence[str],
+    solutions: Sequence[str],
+    task: Sequence[str | None] | None = None,
+    instance: Sequence[dict[str, Any] | str | None] | None = None,
+) -> list[Verdict]:
+    """Grade responses, each by its own task's checker where it names one, else against its solution.
+
+    Instances may be JSON text: a column of objects with different keys would be filled up with nulls by `datasets`.
+    """
+    task = task or [None] * len(responses)
+    instances = [json.loads(x) if isinstance(x, str) else x for x in instance or [None] * len(responses)]
+    plain = [i for i, name in enumerate(task) if name is None]
+    graded = dict(zip(plain, grade_batch([responses[i] for i in plain], [solutions[i] for i in plain]), strict=True))
+    return [
+        graded[i] if name is None else get(name).check(instances[i], responses[i]) for i, name in enumerate(task)
+    ]
