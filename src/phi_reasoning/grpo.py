@@ -1,0 +1,69 @@
+"""Reinforce with GRPO and rule-based rewards.
+
+accelerate launch --config_file accelerate_configs/zero3.yaml src/phi_reasoning/grpo.py --config RECIPE
+"""
+
+from pathlib import Path
+
+from phi_reasoning import config
+from phi_reasoning.errors import one_line
+
+
+@one_line
+def main(argv: list[str] | None = None) -> None:
+    """Run the recipe on the command line; rerunning it continues where it stopped."""
+    recipe = config.load("grpo", argv)
+
+    from trl import GRPOConfig, GRPOTrainer, ModelConfig
+
+    from phi_reasoning import lineage, shipped
+    from phi_reasoning.data import mixture
+    from phi_reasoning.model import checkpoint
+    from phi_reasoning.plugins import Reward
+    from phi_reasoning.trainers import run
+
+    arguments = GRPOConfig(**recipe.library("GRPOConfig"))
+    model = ModelConfig(**recipe.library("ModelConfig"))
+    folder = Path(arguments.output_dir)
+    if lineage.claim(folder, recipe.values):
+        print(f"{folder}: already complete", flush=True)
+        return
+
+    tokenizer = checkpoint.tokenizer(model.model_name_or_path, model.model_revision)
+    parent = lineage.parent(model.model_name_or_path, tokenizer, model.model_revision)
+    if recipe.own.chat_template:
+        tokenizer.chat_template = shipped.find(recipe.own.chat_template).read_text()
+    end_ids = checkpoint.end_ids(model.model_name_or_path, tokenizer, model.model_revision)
+    rewards = [Reward(reward.path, reward.kwargs).fill(end_ids=end_ids) for reward in recipe.own.rewards]
+    rows = mixture.problems_as_prompts(mixture.load(recipe.own.datasets, mixture.RL_COLUMNS, arguments.seed))
+
+    arguments.reward_weights = [reward.weight for reward in recipe.own.rewards]
+    arguments.model_init_kwargs = {**(arguments.model_init_kwargs or {}), **checkpoint.init_kwargs(model)}
+    trainer = GRPOTrainer(
+        model=model.model_name_or_path,
+        reward_funcs=rewards,
+        args=arguments,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=checkpoint.adapter(model),
+        callbacks=[run.RunLog()],
+    )
+    if trainer.accelerator.is_main_process:
+        recipe.dump(folder / lineage.RECIPE)
+        print(f"{len(rows)} problems, {arguments.output_dir}", flush=True)
+
+    run.train(trainer, arguments.resume_from_checkpoint or run.latest_checkpoint(folder))
+    if trainer.accelerator.is_main_process:
+        lineage.write(
+            folder,
+            "grpo",
+            recipe.values,
+            tokenizer=tokenizer,
+            parent=parent,
+            data=mixture.describe(recipe.own.datasets),
+            plugins=sorted({reward.source for reward in rewards if reward.source}),
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Fine-tune on traces.
+
+accelerate launch --config_file accelerate_configs/zero3.yaml src/phi_reasoning/sft.py --config RECIPE
+"""
+
+from pathlib import Path
+
+from phi_reasoning import config
+from phi_reasoning.errors import InputError, one_line
+
+
+@one_line
+def main(argv: list[str] | None = None) -> None:
+    """Run the recipe on the command line; rerunning it continues where it stopped."""
+    recipe = config.load("sft", argv)
+
+    from trl import ModelConfig, SFTConfig, SFTTrainer
+
+    from phi_reasoning import lineage, shipped
+    from phi_reasoning.data import mixture
+    from phi_reasoning.model import checkpoint, template
+    from phi_reasoning.trainers import run
+
+    arguments = SFTConfig(**recipe.library("SFTConfig"))
+    model = ModelConfig(**recipe.library("ModelConfig"))
+    folder = Path(arguments.output_dir)
+    if lineage.claim(folder, recipe.values):
+        print(f"{folder}: already complete", flush=True)
+        return
+
+    tokenizer = checkpoint.tokenizer(model.model_name_or_path, model.model_revision)
+    parent = lineage.parent(model.model_name_or_path, tokenizer, model.model_revision)
+    inference_template = tokenizer.chat_template
+    if recipe.own.chat_template:
+        path = shipped.find(recipe.own.chat_template)
+        try:
+            tokenizer.chat_template = template.training_twin(tokenizer, path.read_text())
+        except ValueError as error:
+            raise InputError(f"{recipe.own.chat_template}: {error}") from None
+
+    rows = mixture.load(recipe.own.datasets, mixture.SFT_COLUMNS, arguments.seed)
+    held_out = recipe.own.eval_datasets and mixture.load(
+        recipe.own.eval_datasets, mixture.SFT_COLUMNS, arguments.seed
+    )
+    arguments.model_init_kwargs = {**(arguments.model_init_kwargs or {}), **checkpoint.init_kwargs(model)}
+    trainer = SFTTrainer(
+        model=model.model_name_or_path,
+        args=arguments,
+        train_dataset=rows,
+        eval_dataset=held_out or None,
+        processing_class=tokenizer,
+        peft_config=checkpoint.adapter(model),
+        callbacks=[run.RunLog()],
+    )
+    # The rows are tokenised by now. What is saved with the model is the template that every engine can read.
+    tokenizer.chat_template = inference_template
+    if trainer.accelerator.is_main_process:
+        recipe.dump(folder / lineage.RECIPE)
+        dropped = len(rows) - len(trainer.train_dataset)
+        print(f"{len(rows)} rows, {dropped} dropped or packed away, {arguments.output_dir}", flush=True)
+
+    run.train(trainer, arguments.resume_from_checkpoint or run.latest_checkpoint(folder))
+    if trainer.accelerator.is_main_process:
+        lineage.write(
+            folder,
+            "sft",
+            recipe.values,
+            tokenizer=tokenizer,
+            parent=parent,
+            data=mixture.describe(recipe.own.datasets),
+        )
+
+
+if __name__ == "__main__":
+    main()

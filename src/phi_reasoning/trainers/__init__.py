@@ -1,0 +1,1 @@
+"""Our thin additions to TRL's trainers."""

@@ -1,0 +1,112 @@
+"""Run a TRL trainer so that rerunning the same command continues where the last run stopped."""
+
+import json
+import math
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+LOG = "log.jsonl"
+
+
+class RunLog(TrainerCallback):
+    """Write one JSON line per logging step to `log.jsonl` in the run folder."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Drop the lines of steps that a resumed run is about to repeat."""
+        if not state.is_world_process_zero:
+            return
+        path = Path(args.output_dir, LOG)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in _lines(path) if line["step"] <= state.global_step]
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        partial.replace(path)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Append the metrics of a step; the summary at the end of training is no step."""
+        if state.is_world_process_zero and logs and "train_runtime" not in logs:
+            with Path(args.output_dir, LOG).open("a") as file:
+                file.write(json.dumps({"step": state.global_step, **_numbers(logs)}) + "\n")
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break  # A killed run can leave half a line, and only at the end.
+    return lines
+
+
+def _numbers(logs: dict[str, Any]) -> dict[str, float | int | None]:
+    """Return the metrics as JSON numbers; NaN and infinities, which JSON lacks, become null."""
+    found: dict[str, float | int | None] = {}
+    for key, value in logs.items():
+        number = float(value) if isinstance(value, str) else value
+        found[key] = None if number is None or not math.isfinite(number) else number
+    return found
+
+
+def latest_checkpoint(folder: str | Path) -> Path | None:
+    """Return the newest checkpoint of a run that is complete, or None.
+
+    A run killed while it saves leaves a folder that looks like a checkpoint and is not; resuming from it would fail,
+    or silently start the optimiser afresh.
+    """
+    found = {int(match[1]): path for path in Path(folder).glob("checkpoint-*") if (match := _numbered(path))}
+    for _, path in sorted(found.items(), reverse=True):
+        if intact(path):
+            return path
+        print(f"{path}: incomplete, not used", flush=True)
+    return None
+
+
+def _numbered(path: Path) -> re.Match[str] | None:
+    return re.fullmatch(r"checkpoint-(\d+)", path.name)
+
+
+def intact(checkpoint: Path) -> bool:
+    """Tell whether every file of a checkpoint is there and whole."""
+    try:
+        # The trainer writes this file last.
+        json.loads((checkpoint / "trainer_state.json").read_text())
+        weights = list(checkpoint.glob("*.safetensors"))
+        for path in weights:
+            with safe_open(path, "pt"):  # Compares the size that the header promises with the file's.
+                pass
+    except (OSError, json.JSONDecodeError, SafetensorError):
+        return False
+    archives = [*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")]
+    sharded = any(path.is_dir() for path in checkpoint.iterdir())
+    return (bool(weights) or sharded) and all(zipfile.is_zipfile(path) for path in archives)
+
+
+def train(trainer: Trainer, resume: str | Path | None) -> None:
+    """Train from `resume` (a checkpoint) or from the start, and save the model into the run folder.
+
+    Raises:
+        RuntimeError: nothing would be trained; TRL runs such a job to its end without a word.
+    """
+    if not any(parameter.requires_grad for parameter in trainer.model.parameters()):
+        raise RuntimeError("no parameter is trainable: the adapter was loaded frozen, or every layer is")
+    if resume:
+        print(f"continuing from {resume}", flush=True)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    trainer.save_model()
