@@ -46,7 +46,6 @@ def main(argv: list[str] | None = None) -> None:
         train_dataset=rows,
         processing_class=tokenizer,
         peft_config=checkpoint.adapter(model),
-        callbacks=[run.RunLog()],
     )
     if trainer.accelerator.is_main_process:
         recipe.dump(folder / lineage.RECIPE)

@@ -50,7 +50,6 @@ def main(argv: list[str] | None = None) -> None:
         eval_dataset=held_out or None,
         processing_class=tokenizer,
         peft_config=checkpoint.adapter(model),
-        callbacks=[run.RunLog()],
     )
     # The rows are tokenised by now. What is saved with the model is the template that every engine can read.
     tokenizer.chat_template = inference_template

@@ -83,9 +83,14 @@ def _read(path: str, kind: str, split: str) -> datasets.Dataset:
     if not Path(path).stat().st_size:
         raise InputError(f"{path}: the file is empty")
     try:
-        return datasets.load_dataset(kind, data_files={split: path}, split=split)
+        rows = datasets.load_dataset(kind, data_files={split: path}, split=split)
     except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
         raise InputError(_first_bad_row(path) or f"{path}: cannot be read as {kind} ({error})") from None
+    # The reader takes a column whose rows disagree in type as untyped JSON. Objects may differ in their keys.
+    untyped = any(isinstance(feature, datasets.Json) for feature in rows.features.values())
+    if untyped and (bad := _first_bad_row(path)):
+        raise InputError(bad)
+    return rows
 
 
 def _first_bad_row(path: str) -> str | None:

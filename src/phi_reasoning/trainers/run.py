@@ -8,9 +8,36 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 LOG = "log.jsonl"
+# What the progress bar shows, where a trainer logs it.
+SHOWN = {"loss": "loss", "reward": "reward", "accuracy": "accuracy", "completions/mean_length": "tokens"}
+
+
+class Progress(ProgressCallback):
+    """A progress bar that shows a few metrics, in place of a printed dictionary per logging step."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Put the metrics behind the bar."""
+        if self.training_bar is not None and logs:
+            values = {name: _numbers({key: logs[key]})[key] for key, name in SHOWN.items() if key in logs}
+            self.training_bar.set_postfix({name: f"{value:.3g}" for name, value in values.items() if value is not None})
 
 
 class RunLog(TrainerCallback):
@@ -104,9 +131,24 @@ def train(trainer: Trainer, resume: str | Path | None) -> None:
     Raises:
         RuntimeError: nothing would be trained; TRL runs such a job to its end without a word.
     """
+    # The default callback prints every metric of every step.
+    for callback in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(RunLog())
+    if not trainer.args.disable_tqdm:
+        trainer.add_callback(Progress())
     if not any(parameter.requires_grad for parameter in trainer.model.parameters()):
         raise RuntimeError("no parameter is trainable: the adapter was loaded frozen, or every layer is")
-    if resume:
-        print(f"continuing from {resume}", flush=True)
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if resume and _at_its_end(Path(resume)):
+        # Resumed at its last step, the trainer would take one more.
+        trainer._load_from_checkpoint(str(resume))
+    else:
+        if resume:
+            print(f"continuing from {resume}", flush=True)
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     trainer.save_model()
+
+
+def _at_its_end(checkpoint: Path) -> bool:
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    return state["global_step"] >= state["max_steps"] > 0

@@ -1,0 +1,31 @@
+"""Plain accuracy: 1 for a right answer, 0 for a wrong one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from phi_reasoning.grading import completion_text, gold_problems
+from phi_reasoning.tasks import verdicts
+
+
+def accuracy(
+    completions: Sequence[str | Sequence[Mapping[str, Any]]],
+    solution: Sequence[Any],
+    task: Sequence[str | None] | None = None,
+    instance: Sequence[Any] | None = None,
+    **columns: Any,
+) -> list[float | None]:
+    """Return 1.0 or 0.0 per completion, None where there is neither a task to check it nor a sound solution.
+
+    Only what follows the last `</think>` counts; the length, the format and the end token do not.
+    """
+    texts = [completion_text(completion) for completion in completions]
+    task, instance = task or [None] * len(texts), instance or [None] * len(texts)
+    problems = gold_problems(solution)
+    rows = [row for row, problem in enumerate(problems) if problem is None or task[row] is not None]
+
+    def pick(column: Sequence[Any]) -> list[Any]:
+        return [column[row] for row in rows]
+
+    graded = verdicts(pick(texts), pick(solution), pick(task), pick(instance))
+    rewards = {row: float(verdict.correct) for row, verdict in zip(rows, graded, strict=True)}
+    return [rewards.get(row) for row in range(len(texts))]

@@ -1,0 +1,216 @@
+"""The reward of Phi-4-reasoning-plus (arXiv 2504.21318, sections 4.1 and 4.2): 8/13 accuracy + 1/13 repetition."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Any, Literal
+
+import numpy as np
+
+from phi_reasoning.grading import completion_text, gold_problems, think_block_valid
+from phi_reasoning.tasks import verdicts
+
+Completion = str | Sequence[Mapping[str, Any]]
+
+MIX = np.int64(-7046029254386353131)  # odd, so that multiplying loses no bit
+
+
+@dataclass(frozen=True)
+class LengthAwareAccuracy:
+    r"""Accuracy that lets wrong answers grow and stops right ones from doing so (R_acc, section 4.1).
+
+    With L the number of tokens of the whole completion, the thought and the end token included, and
+    cosine(x) = (1 + cos(pi x)) / 2:
+
+        right: low + (high - low) cosine(min(1, max(0, L - L_pos) / (L_max - L_pos)))   in `range_correct`
+        wrong: high + (low - high) cosine(min(1, L / L_neg))                           in `range_incorrect`
+
+    L_max, L_pos and L_neg are `max_length`, `control_length_correct` and `control_length_incorrect`. A completion
+    whose last token is not one of `end_ids` gets `missing_end`; one without exactly one `<think>` and then one
+    `</think>` gets `invalid_think`. The paper does not say which of the two goes first; `precedence` does.
+    """
+
+    max_length: int = 31744
+    control_length_correct: int = 25600
+    control_length_incorrect: int = 3702
+    range_correct: tuple[float, float] = (0.5, 1.0)
+    range_incorrect: tuple[float, float] = (-1.0, -0.5)
+    missing_end: float = -0.5
+    invalid_think: float = -1.0
+    precedence: Literal["think", "end"] = "think"
+    end_ids: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_count(self, "max_length", "control_length_correct", "control_length_incorrect")
+        if self.max_length <= self.control_length_correct:
+            raise ValueError(
+                f"max_length ({self.max_length}) must exceed control_length_correct ({self.control_length_correct})"
+            )
+        for name in ("range_correct", "range_incorrect"):
+            object.__setattr__(self, name, _range(name, getattr(self, name)))
+        for name in ("missing_end", "invalid_think"):
+            if not _is_number(getattr(self, name)):
+                raise ValueError(f"{name} must be a number, found {getattr(self, name)!r}")
+        if self.precedence not in ("think", "end"):
+            raise ValueError(f"precedence must be 'think' or 'end', found {self.precedence!r}")
+        if self.end_ids is not None:
+            object.__setattr__(self, "end_ids", _token_ids(self.end_ids))
+
+    def __call__(
+        self,
+        completions: Sequence[Completion],
+        completion_ids: Sequence[Sequence[int]],
+        solution: Sequence[Any],
+        **columns: Any,
+    ) -> list[float | None]:
+        """Return one reward per completion, None where the solution cannot be graded against.
+
+        Raises:
+            ValueError: `end_ids` was never set.
+        """
+        if self.end_ids is None:
+            raise ValueError("LengthAwareAccuracy needs end_ids, the token ids that end a turn, such as [100265]")
+        texts = [completion_text(completion) for completion in completions]
+        correct = _correctness(texts, solution, columns.get("task"), columns.get("instance"))
+        ended = [len(ids) > 0 and ids[-1] in self.end_ids for ids in completion_ids]
+        valid = [think_block_valid(text) for text in texts]
+        lengths = [len(ids) for ids in completion_ids]
+        if columns.get("log_metric"):
+            _log(columns["log_metric"], correct, lengths, ended, valid)
+        rows = zip(correct, lengths, ended, valid, strict=True)
+        return [
+            None if right is None else self.reward(right, length, end, think) for right, length, end, think in rows
+        ]
+
+    def reward(self, correct: bool, length: int, ended: bool = True, valid: bool = True) -> float:
+        """Return the reward of one completion of `length` tokens."""
+        overrides = [(valid, self.invalid_think), (ended, self.missing_end)]
+        for fine, value in overrides if self.precedence == "think" else reversed(overrides):
+            if not fine:
+                return value
+        if correct:
+            low, high = self.range_correct
+            excess = max(0, length - self.control_length_correct)
+            return low + (high - low) * _cosine(excess / (self.max_length - self.control_length_correct))
+        low, high = self.range_incorrect
+        return high + (low - high) * _cosine(length / self.control_length_incorrect)
+
+
+def _cosine(progress: float) -> float:
+    return (1 + cos(pi * min(1.0, progress))) / 2
+
+
+def _correctness(
+    texts: Sequence[str],
+    solution: Sequence[Any],
+    task: Sequence[str | None] | None,
+    instance: Sequence[Any] | None,
+) -> list[bool | None]:
+    """Return whether each text is right, None where there is neither a task to check it nor a sound solution."""
+    task, instance = task or [None] * len(texts), instance or [None] * len(texts)
+    problems = gold_problems(solution)
+    rows = [row for row, problem in enumerate(problems) if problem is None or task[row] is not None]
+
+    def pick(column: Sequence[Any]) -> list[Any]:
+        return [column[row] for row in rows]
+
+    graded = verdicts(pick(texts), pick(solution), pick(task), pick(instance))
+    correct = {row: verdict.correct for row, verdict in zip(rows, graded, strict=True)}
+    return [correct.get(row) for row in range(len(texts))]
+
+
+def _log(
+    log_metric: Callable[[str, float], None],
+    correct: Sequence[bool | None],
+    lengths: Sequence[int],
+    ended: Sequence[bool],
+    valid: Sequence[bool],
+) -> None:
+    """Log one value per completion: TRL divides their sum by their number over all processes.
+
+    One mean per batch would weigh a process with a single right answer like one with eight. A process may leave a
+    name out (TRL gathers the names first); it must not log NaN, which would spoil the mean of all.
+    """
+    for right, length, end, think in zip(correct, lengths, ended, valid, strict=True):
+        log_metric("clipped", float(not end))
+        log_metric("bad_format", float(not think))
+        if right is not None:
+            log_metric("accuracy", float(right))
+            log_metric("length_right" if right else "length_wrong", float(length))
+
+
+@dataclass(frozen=True)
+class RepetitionPenalty:
+    """Penalty for phrases repeated in the whole completion, the thought included (R_rep, section 4.1).
+
+        -max(distinct n-grams with count > threshold / n-grams, highest count / (words / n))
+
+    over overlapping n-grams of white-space words; 0 unless some n-gram occurs more than `threshold` times. Not bounded
+    by -1: one word for ever tends to -n.
+    """
+
+    ngram: int = 5
+    threshold: int = 5
+
+    def __post_init__(self) -> None:
+        _check_count(self, "ngram", "threshold")
+
+    def __call__(self, completions: Sequence[Completion], **columns: Any) -> list[float | None]:
+        """Return one penalty per completion, at most 0."""
+        return [self.penalty(completion_text(completion)) for completion in completions]
+
+    def penalty(self, text: str) -> float:
+        """Return the penalty of one text."""
+        words = text.split()
+        total = len(words) - self.ngram + 1
+        if total <= self.threshold:
+            return 0.0
+        counts = _ngram_counts(words, self.ngram)
+        repeated = counts[counts > self.threshold]
+        if not len(repeated):
+            return 0.0
+        return -float(max(len(repeated) / total, repeated.max() * self.ngram / len(words)))
+
+
+def _ngram_counts(words: list[str], n: int) -> np.ndarray:
+    """Return how often each distinct n-gram occurs, in no order; needs `n` words at least.
+
+    N-grams are told apart by 64-bit hashes, wrapping on overflow, which is several times faster than a dict of tuples.
+    Two different ones among 30,000 share a hash once in 10^10 texts.
+    """
+    hashes = np.fromiter(map(hash, words), np.int64, len(words))
+    total = len(words) - n + 1
+    keys = np.zeros(total, np.int64)
+    for offset in range(n):
+        keys = keys * MIX + hashes[offset : offset + total]
+    keys.sort()
+    edges = np.flatnonzero(keys[1:] != keys[:-1]) + 1
+    return np.diff(edges, prepend=0, append=total)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _check_count(settings: object, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, found {value!r}")
+
+
+def _range(name: str, value: Any) -> tuple[float, float]:
+    if (
+        not isinstance(value, list | tuple)
+        or len(value) != 2
+        or not all(map(_is_number, value))
+        or value[0] > value[1]
+    ):
+        raise ValueError(f"{name} must be two rising numbers [low, high], found {value!r}")
+    return float(value[0]), float(value[1])
+
+
+def _token_ids(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or not value or not all(type(item) is int and item >= 0 for item in value):
+        raise ValueError(f"end_ids must be a list of token ids, found {value!r}")
+    return tuple(value)

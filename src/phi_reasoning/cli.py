@@ -1,0 +1,68 @@
+"""The `phi-reasoning` command: the verbs, `init` and `demo`."""
+
+import argparse
+import importlib
+import shutil
+import sys
+from pathlib import Path
+
+from phi_reasoning import __version__, shipped
+from phi_reasoning.errors import InputError, one_line
+
+VERBS = {
+    "prepare": "base checkpoint -> reasoning checkpoint",
+    "curate": "problems -> training sets",
+    "sft": "fine-tune on traces",
+    "grpo": "reinforce with rule-based rewards",
+    "eval": "measure a checkpoint over several independent runs",
+    "compare": "paired difference of two evaluations, with its interval",
+    "report": "one HTML page from run folders",
+}
+
+
+def main() -> None:
+    """Run `phi-reasoning VERB ...`; the verbs parse their own arguments."""
+    verb = sys.argv[1] if len(sys.argv) > 1 else ""
+    if verb in VERBS:
+        importlib.import_module(f"phi_reasoning.{verb}").main(sys.argv[2:])
+    elif verb == "init":
+        init(sys.argv[2:])
+    elif verb == "demo":
+        importlib.import_module("phi_reasoning.demo").main(sys.argv[2:])
+    else:
+        usage(verb)
+
+
+def usage(verb: str) -> None:
+    """Print what there is; an unknown verb exits with status 2."""
+    lines = [f"  {name:9}{text}" for name, text in VERBS.items()]
+    lines += ["  demo     the whole pipeline at toy size", "  init     copy recipes, rewards and configs here to edit"]
+    text = f"phi-reasoning {__version__}\n\nphi-reasoning VERB --config RECIPE.yaml [--key value ...]\n" + "\n".join(lines)
+    if verb in ("", "-h", "--help", "--version"):
+        print(text.splitlines()[0] if verb == "--version" else text)
+        return
+    print(f"phi-reasoning: no verb {verb!r}; valid: {', '.join([*VERBS, 'demo', 'init'])}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@one_line
+def init(argv: list[str] | None = None) -> None:
+    """Copy the shipped folders into a folder of the user's; a file that is already there is never overwritten."""
+    parser = argparse.ArgumentParser(prog="phi-reasoning init", description=init.__doc__)
+    parser.add_argument("directory", type=Path, nargs="?", default=Path())
+    target = parser.parse_args(argv).directory
+    files = [path for folder in shipped.FOLDERS for path in sorted((shipped.SHIPPED / folder).rglob("*.*"))]
+    files = [path for path in files if path.is_file() and path.suffix != ".pyc"]
+    taken = [path for path in files if (target / path.relative_to(shipped.SHIPPED)).exists()]
+    if taken:
+        name = target / taken[0].relative_to(shipped.SHIPPED)
+        raise InputError(f"{name} exists already ({len(taken)} of {len(files)} files do); give a folder without them")
+    for path in files:
+        copy = target / path.relative_to(shipped.SHIPPED)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    print(f"{len(files)} files in {target.resolve()}")
+
+
+if __name__ == "__main__":
+    main()

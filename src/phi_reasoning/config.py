@@ -1,0 +1,287 @@
+"""Read a recipe: check all of it against our keys and the libraries', and report every problem at once.
+
+Nothing heavy is imported here, so that a slip of the pen costs a second and not the loading of a model.
+"""
+
+import inspect
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from phi_reasoning import library, manual, plugins, shipped
+from phi_reasoning.batch import Batch
+from phi_reasoning.keys import STAGES, about
+from phi_reasoning.origins import (
+    COMMAND_LINE,
+    Kind,
+    Origin,
+    Problem,
+    absent_file,
+    dump,
+    parse,
+    read_command_line,
+    read_files,
+)
+from phi_reasoning.schema import Checker, KeyPath, Misfit, describe, from_text, nearest, show
+
+REQUIRED = ("model_name_or_path", "output_dir")
+# Limits on library keys, in the words our own keys use for theirs.
+LIMITS = {
+    "model_name_or_path": about("", filled=True, reads="model"),
+    "output_dir": about("", filled=True),
+    "per_device_train_batch_size": about("", least=1, most=10**6),
+    "per_device_eval_batch_size": about("", least=1),
+    "gradient_accumulation_steps": about("", least=1),
+    "steps_per_generation": about("", least=1),
+    "generation_batch_size": about("", least=1),
+    "num_generations": about("", least=2, most=10**4),
+    "max_length": about("", least=1),
+    "max_completion_length": about("", least=1),
+    "learning_rate": about("", least=0),
+    "lora_r": about("", least=1),
+}
+
+
+@dataclass
+class Recipe:
+    """A recipe without problems.
+
+    Args:
+        sources: The files it was read from, the recipe itself first.
+        values: Every key that was given, as plain values, the command line and derived keys included.
+        own: The keys that are ours, as the dataclass of the verb.
+        derived: The keys that were worked out from others.
+    """
+
+    verb: str
+    sources: list[str]
+    values: dict[str, Any]
+    own: Any
+    derived: set[str] = field(default_factory=set)
+
+    def library(self, name: str) -> dict[str, Any]:
+        """Return the given keys that belong to the library's dataclass `name`, such as `SFTConfig`."""
+        return {key: value for key, value in self.values.items() if key in library.fields(name)}
+
+    def dump(self, path: str | Path) -> None:
+        """Write the recipe as one file that `--config` reads again."""
+        # A derived key depends on the number of processes, which may differ when the file is read again; a token is
+        # a secret, and this file is pushed with the model.
+        left_out = self.derived | {"hub_token"}
+        values = {key: value for key, value in self.values.items() if key not in left_out}
+        Path(path).write_text(f"# The resolved recipe of {self.verb}.\n{dump(values)}", encoding="utf-8")
+
+
+def load(verb: str, argv: list[str] | None = None) -> Recipe:
+    """Return the recipe that the words after a verb describe, or print all its problems and exit with status 2."""
+    words = sys.argv[1:] if argv is None else argv
+    if "--help" in words or "-h" in words:
+        print(manual.text(verb))
+        raise SystemExit(0)
+    recipe, problems = read(verb, words)
+    if recipe is None:
+        # Eight processes on a machine would say the same thing eight times.
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(*problems, sep="\n", file=sys.stderr)
+        raise SystemExit(2)
+    return recipe
+
+
+def read(verb: str, argv: list[str]) -> tuple[Recipe | None, list[Problem]]:
+    """Return the recipe and no problems, or None and all of its problems."""
+    try:
+        reading = _Reading(verb, argv)
+    except ModuleNotFoundError as error:
+        return None, [
+            Problem("", "", f"{error.name} is not installed, valid: pip install phi-reasoning", "unreadable")
+        ]
+    return reading.result()
+
+
+class _Reading:
+    """One pass over a recipe: every check adds to `problems`, none stops the others."""
+
+    def __init__(self, verb: str, argv: list[str]) -> None:
+        self.verb, self.stage = verb, STAGES[verb]
+        self.own_hints = get_type_hints(self.stage.own)
+        self.fields = {key: f for name in self.stage.libraries for key, f in library.fields(name).items()}
+        line = read_command_line(argv)
+        self.files, unreadable = read_files(line.config) if line.config else ([], [])
+        self.problems = line.problems + unreadable
+        self.complete = not unreadable or all(problem.kind != "unreadable" for problem in unreadable)
+        origins = [self._command_line(line.texts), *self.files]
+        self.origin = {key: origin for origin in reversed(origins) for key in origin.values}
+        self.values = {key: origin.values[key] for key, origin in self.origin.items()}
+        self.derived: set[str] = set()
+
+    def result(self) -> tuple[Recipe | None, list[Problem]]:
+        """Run every check."""
+        checker = Checker()
+        self._check_names()
+        for name, value in self.values.items():
+            if name in self.fields:
+                self.values[name] = checker.fit_field(value, self.fields[name].hint, (name,), LIMITS.get(name, {}))
+        own = checker.build(self.stage.own, {k: v for k, v in self.values.items() if k in self.own_hints})
+        for misfit in checker.misfits + self._missing():
+            if self.complete or misfit.kind != "missing key" or len(misfit.path) > 1:
+                self.add(misfit.path, misfit.text, misfit.kind)
+        for accepted in checker.accepted:
+            self._check_inputs(accepted.path, accepted.value, accepted.about.get("reads"))
+        self._bind_rewards(own)
+        if self.stage.libraries:
+            self._check_batch()
+        if self.problems:
+            return None, self.problems
+        sources = [origin.name for origin in self.files]
+        return Recipe(self.verb, sources, self.values, own, self.derived), []
+
+    def add(self, path: KeyPath, text: str, kind: Kind) -> None:
+        """Note a problem at the place where its key is written."""
+        fallback = Origin(self.files[0].name if self.files else COMMAND_LINE)
+        self.problems.append(self.origin.get(str(path[0]), fallback).problem(path, text, kind))
+
+    def _command_line(self, texts: dict[str, str | None]) -> Origin:
+        origin = Origin(COMMAND_LINE)
+        hints = {name: entry.hint for name, entry in self.fields.items()} | self.own_hints
+        for key, text in texts.items():
+            if text is None:
+                origin.values[key] = True
+                continue
+            parsed, _, problems = parse(text, COMMAND_LINE)
+            value = from_text(text, text if problems and parsed is None else parsed, hints.get(key, Any))
+            origin.values[key] = value
+            if value is not text:
+                self.problems += [origin.problem((key,), p.text, p.kind) for p in problems]
+        return origin
+
+    def _check_names(self) -> None:
+        valid = [*self.own_hints, *self.fields]
+        for key in self.values:
+            if key not in valid:
+                self.add((key,), f"unknown key; {nearest(key, valid)}", "unknown key")
+        if "rewards" in self.own_hints and "reward_weights" in self.values:
+            self.add(
+                ("reward_weights",), "not a key here, valid: a weight beside each entry of rewards", "unknown key"
+            )
+
+    def _missing(self) -> list[Misfit]:
+        absent = [key for key in REQUIRED if key in self.fields and self.values.get(key) is None]
+        return [Misfit((key,), f"missing key, valid: {describe(str)}", "missing key") for key in absent]
+
+    def _check_inputs(self, path: KeyPath, value: Any, reads: str | None) -> None:
+        if reads is None or value is None:
+            return
+        if isinstance(value, list):
+            for index, entry in enumerate(value):
+                self._check_inputs((*path, index), entry, reads)
+        elif wrong := INPUTS[reads](value):
+            self.add(path, wrong, "missing input")
+
+    def _bind_rewards(self, own: Any) -> None:
+        rewards = self.values.get("rewards") if "rewards" in self.own_hints else None
+        for index, entry in enumerate(rewards if isinstance(rewards, list) else []):
+            spec, kwargs = (entry.get("path"), entry.get("kwargs")) if isinstance(entry, dict) else (None, None)
+            if isinstance(spec, str) and spec and (kwargs is None or isinstance(kwargs, dict)):
+                bound = self._bind(spec, kwargs or {}, ("rewards", index))
+                if own is not None and kwargs is not None:
+                    own.rewards[index].kwargs = bound
+
+    def _bind(self, spec: str, kwargs: dict[Any, Any], path: KeyPath) -> dict[str, Any]:
+        """Return `kwargs` as the reward's own annotations want them."""
+        before, inside = len(self.problems), (*path, "kwargs")
+        try:
+            target = plugins.load(spec)
+        except plugins.PluginError as error:
+            self.add((*path, "path"), str(error), "reward")
+            return {}
+        takes, hints, checker = plugins.parameters(target), plugins.hints(target), Checker()
+        fitted = {str(key): checker.fit(kwargs[key], hints.get(key, Any), (*inside, str(key))) for key in kwargs}
+        for name in fitted:
+            if name not in takes and not plugins.takes_any(target):
+                self.add((*inside, name), f"unknown key; {nearest(name, takes)}", "unknown key")
+        for name, parameter in takes.items() if inspect.isclass(target) else ():
+            if parameter.default is parameter.empty and name not in fitted:
+                text = f"missing key, valid: {describe(hints.get(name, Any))}"
+                self.add((*inside, name), text, "missing key")
+        for misfit in checker.misfits:
+            self.add(misfit.path, misfit.text, "wrong value")
+        if len(self.problems) == before:
+            try:
+                plugins.Reward(spec, fitted)
+            except plugins.PluginError as error:
+                self.add(inside if kwargs else (*path, "path"), str(error), "reward")
+        return fitted
+
+    def _whole(self, key: str) -> int | None:
+        """Return the given or default value of a key, or None if it is no positive number (then that is reported)."""
+        value = self.values.get(key, self.fields[key].default if key in self.fields else None)
+        return value if type(value) is int and 0 < value <= 10**9 else None
+
+    def _check_batch(self) -> None:
+        per_device, world = self._whole("per_device_train_batch_size"), _world_size()
+        generations = self._whole("num_generations") if "num_generations" in self.fields else 1
+        if per_device is None or generations is None:
+            return
+        batch, key = Batch(per_device, world, generations), "gradient_accumulation_steps"
+        given, wanted = self.values.get(key), self._whole("global_batch_size")
+        if wanted is not None:
+            try:
+                self.values[key] = batch.accumulation(wanted)
+            except ValueError as error:
+                return self.add(("global_batch_size",), str(error), "batch")
+            if given is None:
+                self.derived.add(key)
+            elif given != self.values[key]:
+                text = f"found {show(given)}, valid: {self.values[key]} or left out, as global_batch_size {wanted} is "
+                self.add((key,), text + batch.product(self.values[key]), "batch")
+        if generations > 1:
+            self._check_groups(batch)
+
+    def _check_groups(self, batch: Batch) -> None:
+        """Hold what is generated at once to whole groups of completions, which TRL would refuse after loading."""
+        key = "steps_per_generation" if self.values.get("steps_per_generation") else "gradient_accumulation_steps"
+        steps, sequences = self._whole(key), self._whole("generation_batch_size")
+        try:
+            if sequences is not None:
+                batch.check_generation(sequences)
+            elif steps is not None:
+                batch.check_groups(steps, key)
+        except ValueError as error:
+            place = "generation_batch_size" if sequences is not None else key
+            self.add((place if place in self.origin else "num_generations",), str(error), "batch")
+
+
+def _world_size() -> int:
+    size = os.environ.get("WORLD_SIZE", "1")
+    return int(size) if size.isdecimal() and int(size) > 0 else 1
+
+
+def _absent_file(path: str) -> str | None:
+    try:
+        shipped.find(path)
+    except FileNotFoundError:
+        return absent_file(path)
+    return None
+
+
+def _absent_folder(path: str) -> str | None:
+    if os.path.isdir(os.path.expanduser(path)):
+        return None
+    close = shipped.nearest(path, (Path(),))
+    return f"no such folder: {path[:200]}" + (f"; nearest valid: {close}" if close else "")
+
+
+def _absent_model(path: str) -> str | None:
+    """A Hub id has at most one slash; whatever else looks like a path must be there."""
+    local = path.startswith((".", "/", "~")) or path.count("/") > 1
+    return _absent_folder(path) if local else None
+
+
+def _absent_data(path: str) -> str | None:
+    local = path.endswith((".jsonl", ".json", ".parquet")) and "://" not in path
+    return absent_file(path, Path()) if local and not os.path.isfile(os.path.expanduser(path)) else None
+
+
+INPUTS = {"file": _absent_file, "folder": _absent_folder, "model": _absent_model, "data": _absent_data}

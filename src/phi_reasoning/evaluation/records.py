@@ -1,0 +1,280 @@
+"""Run folders as the verbs leave them, read and checked: whatever is accepted here, the rest may rely on."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from phi_reasoning.errors import InputError
+
+Row = Mapping[str, Any]
+
+OUTCOMES = ("correct", "wrong", "unparsed", "timeout")
+FIELDS: dict[str, tuple[type, ...]] = {
+    "task": (str,),
+    "item": (int,),
+    "run": (int,),
+    "seed": (int,),
+    "difficulty": (str, type(None)),
+    "prompt": (str,),
+    "response": (str,),
+    "tokens": (int,),
+    "ended": (bool,),
+    "format_ok": (bool,),
+    "outcome": (str,),
+    "answer": (str, type(None)),
+    "gold": (str,),
+}
+COMPARED = {
+    "": ("difference", "interval", "p_value", "wins", "losses", "ties", "accuracy", "tokens", "items", "runs"),
+    "accuracy": ("before", "after"),
+    "tokens": ("before", "after", "difference", "interval"),
+    "runs": ("before", "after"),
+}
+
+
+class RecordError(InputError):
+    """A file of a run folder is not what it should be; the message is one line that names file, place and remedy."""
+
+
+@dataclass(frozen=True)
+class Exam:
+    """An evaluation's run folder: every item answered in every run."""
+
+    folder: Path
+    rows: list[Row]
+    metadata: dict[str, Any]
+    config: dict[str, Any]
+    lineage: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training stage's run folder. `completions` holds the table TRL writes under `log_completions`."""
+
+    folder: Path
+    log: list[dict[str, Any]]
+    completions: list[dict[str, Any]]
+    config: dict[str, Any]
+    lineage: dict[str, Any]
+
+
+def load_exam(folder: str | Path) -> Exam:
+    """Read `results.jsonl` and `metadata.json`, and refuse a table with holes, doubles or shared seeds."""
+    folder = Path(folder)
+    path = folder / "results.jsonl"
+    rows = [_checked(row, f"{path} line {line}") for line, row in read_jsonl(path)]
+    table = lay_out(rows, str(path))
+    _refuse_shared_seeds(rows, str(path))
+    metadata = read_json(folder / "metadata.json")
+    for key, size in (("items", len(table)), ("runs", len(table[0]))):
+        # An evaluation killed between two runs leaves a table without holes.
+        if metadata.get(key, size) != size:
+            raise RecordError(f"{path}: {size} {key}; valid are the {metadata[key]} of metadata.json: finish the eval")
+    if not isinstance(metadata.get("sampling"), dict):
+        found = json.dumps(metadata.get("sampling"))
+        raise RecordError(
+            f"{folder / 'metadata.json'}: sampling is {found}; valid is an object such as temperature: 0.8"
+        )
+    return Exam(folder, rows, metadata, read_yaml(folder / "config.yaml"), _lineage(folder))
+
+
+def load_training(folder: str | Path) -> Training:
+    """Read `log.jsonl`, which must be there, and config, lineage and completions where the stage wrote them."""
+    folder = Path(folder)
+    steps: dict[int, dict[str, Any]] = {}
+    for line, entry in read_jsonl(folder / "log.jsonl"):
+        step = entry.get("step")
+        if type(step) is not int:
+            raise RecordError(f"{folder / 'log.jsonl'} line {line}: step is {json.dumps(step)}; valid is an integer")
+        # A run killed between two checkpoints repeats its last steps when it resumes: the later entry wins.
+        steps[step] = steps.get(step, {}) | entry
+    return Training(
+        folder,
+        [steps[step] for step in sorted(steps)],
+        read_completions(folder / "completions"),
+        read_yaml(folder / "config.yaml"),
+        _lineage(folder),
+    )
+
+
+def load_comparison(folder: str | Path) -> dict[str, Any]:
+    """Read the `compare.json` that the verb compare left in `folder`."""
+    path = Path(folder) / "compare.json"
+    compared = read_json(path)
+    for part, keys in COMPARED.items():
+        values = compared[part] if part else compared
+        missing = [key for key in keys if not isinstance(values, dict) or key not in values]
+        if missing:
+            place = f"{part}.{missing[0]}" if part else missing[0]
+            raise RecordError(f"{path}: no field {place}; valid is a file written by compare")
+    return compared
+
+
+def lay_out(rows: Sequence[Row], source: str = "results") -> list[list[Row]]:
+    """Arrange rows as items x runs, ordered by (task, item) and by run; a missing or double cell is an error."""
+    if not rows:
+        raise RecordError(f"{source}: no rows; valid is one row for each item and run")
+    cells: dict[tuple[str, int, int], Row] = {}
+    for row in rows:
+        cell = (row["task"], row["item"], row["run"])
+        if cell in cells:
+            raise RecordError(f"{source}: two rows for {_cell(*cell)}; valid is one row for each item and run")
+        cells[cell] = row
+    items = sorted({(task, item) for task, item, _ in cells})
+    runs = sorted({run for *_, run in cells})
+    for task, item in items:
+        for run in runs:
+            if (task, item, run) not in cells:
+                size = f"{len(items)} items x {len(runs)} runs"
+                raise RecordError(f"{source}: no row for {_cell(task, item, run)}; valid is all of {size}")
+    return [[cells[task, item, run] for run in runs] for task, item in items]
+
+
+def mismatches(before: Exam, after: Exam) -> list[str]:
+    """Say what keeps two exams from being compared item by item: other items, other prompts, other sampling."""
+    found = []
+    first, second = _items(before), _items(after)
+    for name, exam, missing in (
+        ("before", before, second.keys() - first.keys()),
+        ("after", after, first.keys() - second.keys()),
+    ):
+        if missing:
+            task, item = min(missing)
+            found.append(f"{name} ({exam.folder}) lacks {len(missing)} items, the first is {task} {item}")
+    for field in ("prompt", "gold"):
+        other = sorted(key for key in first.keys() & second.keys() if first[key][field] != second[key][field])
+        if other:
+            task, item = other[0]
+            found.append(f"{field} differs on {len(other)} items, the first is {task} {item}")
+    hashes = [exam.metadata.get("prompts_sha256") for exam in (before, after)]
+    if not found and hashes[0] != hashes[1]:
+        found.append(f"prompts_sha256 is {hashes[0]} before and {hashes[1]} after")
+    sampling = [exam.metadata["sampling"] for exam in (before, after)]
+    for key in sorted(sampling[0].keys() | sampling[1].keys()):
+        values = [json.dumps(side.get(key)) for side in sampling]
+        if values[0] != values[1]:
+            found.append(f"sampling.{key} is {values[0]} before and {values[1]} after")
+    return found
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object); blank lines are passed over."""
+    empty = True
+    for number, line in enumerate(_read(path).split("\n"), start=1):
+        if line.strip():
+            empty = False
+            yield number, _object(line, f"{path} line {number}")
+    if empty:
+        raise RecordError(f"{path}: empty file; valid is one JSON object a line")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object."""
+    return _object(_read(path), str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a resolved recipe, `{}` where the stage wrote none."""
+    try:
+        parsed = yaml.safe_load(_read(path)) if path.exists() else None
+    except yaml.YAMLError as error:
+        raise RecordError(f"{path}: not YAML ({' '.join(str(error).split())[:160]}); valid is a mapping") from None
+    if not isinstance(parsed or {}, dict):
+        raise RecordError(f"{path}: a {type(parsed).__name__}; valid is a mapping")
+    return parsed or {}
+
+
+def read_completions(folder: Path) -> list[dict[str, Any]]:
+    """Read the Parquet files of TRL's `log_completions` in order of step; conversations become plain text."""
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("completions_*.parquet")):
+        rows += _read_parquet(path)
+    for row in rows:
+        row["prompt"] = _plain(row.get("prompt"), role="user")
+        row["completion"] = _plain(row.get("completion"), role=None)
+    return rows
+
+
+def _lineage(folder: Path) -> dict[str, Any]:
+    path = folder / "lineage.json"
+    return read_json(path) if path.exists() else {}
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise RecordError(f"{path}: not readable as Parquet ({reason}); valid is a file of log_completions") from None
+    missing = {"step", "prompt", "completion"} - rows[0].keys() if rows else set()
+    if missing:
+        found = ", ".join(rows[0])
+        raise RecordError(f"{path}: no column {min(missing)} among {found}; valid are step, prompt, completion, ...")
+    return rows
+
+
+def _plain(messages: Any, role: str | None) -> str:
+    """Reduce a conversation to the last message of `role`, or to all of its text."""
+    if not isinstance(messages, list):
+        return "" if messages is None else str(messages)
+    texts = [str(message.get("content") or "") for message in messages if role in (None, message.get("role"))]
+    return "\n".join(texts if role is None else texts[-1:])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecordError(f"{path}: no such file; valid is a run folder that holds {path.name}") from None
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path}: byte {error.start} is not UTF-8; valid is UTF-8 text") from None
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror}; valid is a readable file") from None
+
+
+def _object(text: str, place: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{place}: not JSON ({error.msg} at column {error.colno}); valid is one object") from None
+    if not isinstance(parsed, dict):
+        raise RecordError(f"{place}: a JSON {type(parsed).__name__}; valid is an object")
+    return parsed
+
+
+def _checked(row: dict[str, Any], place: str) -> Row:
+    for field, types in FIELDS.items():
+        if field not in row:
+            raise RecordError(f"{place}: no field {field}; valid are rows with {', '.join(FIELDS)}")
+        # Not isinstance: to Python, true is an integer.
+        if type(row[field]) not in types:
+            names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in types)
+            raise RecordError(f"{place}: {field} is {json.dumps(row[field])[:80]}; valid is {names}")
+    if row["outcome"] not in OUTCOMES:
+        raise RecordError(f"{place}: outcome is {json.dumps(row['outcome'])[:80]}; valid are {', '.join(OUTCOMES)}")
+    return row
+
+
+def _refuse_shared_seeds(rows: Sequence[Row], source: str) -> None:
+    """Two runs of one item under one seed are one run counted twice."""
+    seen: dict[tuple[str, int, int], int] = {}
+    for row in rows:
+        first = seen.setdefault((row["task"], row["item"], row["seed"]), row["run"])
+        if first != row["run"]:
+            runs = f"runs {first} and {row['run']} of {row['task']} item {row['item']}"
+            raise RecordError(f"{source}: {runs} share seed {row['seed']}; valid is one seed for each run of an item")
+
+
+def _items(exam: Exam) -> dict[tuple[str, int], Row]:
+    return {(row["task"], row["item"]): row for row in exam.rows}
+
+
+def _cell(task: str, item: int, run: int) -> str:
+    return f"{task} item {item} run {run}"

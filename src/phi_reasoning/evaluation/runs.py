@@ -1,0 +1,165 @@
+"""Run a model over the items of tasks, several independent times, one record per item and run."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from phi_reasoning import tasks
+from phi_reasoning.errors import InputError
+from phi_reasoning.evaluation.sampling import sampler
+from phi_reasoning.grading import extract
+
+RESULTS = "results.jsonl"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One item of a task."""
+
+    task: str
+    item: int
+    prompt: str
+    gold: str
+    instance: dict[str, Any]
+
+
+def questions(entries: Sequence[Any], seed: int) -> list[Question]:
+    """Draw the items that the `EvalTask`s of a recipe ask for; the same recipe always asks the same questions."""
+    found = []
+    for entry in entries:
+        for index in range(entry.size):
+            try:
+                instance = tasks.item(entry.task, entry.split, seed, index, **entry.difficulty)
+            except (ValueError, TypeError) as error:
+                raise InputError(f"tasks: {entry.task}: {error}") from None
+            task = tasks.get(entry.task)
+            found.append(Question(entry.task, index, task.prompt(instance), task.answer(instance), instance))
+    return found
+
+
+def seed_of(question: Question, run: int, seed: int) -> int:
+    """Return the sampling seed of one completion: a hash of task, item, run and the recipe's seed."""
+    return tasks.digest("completion", question.task, question.item, run, seed)
+
+
+def finished(path: Path) -> set[tuple[str, int, int]]:
+    """Return the (task, item, run) of the records already written, after cutting off a half-written last line."""
+    if not path.exists():
+        return set()
+    whole = path.read_bytes()
+    complete = whole[: whole.rfind(b"\n") + 1]
+    if complete != whole:
+        path.write_bytes(complete)
+    done = set()
+    for number, line in enumerate(complete.decode().splitlines(), 1):
+        try:
+            record = json.loads(line)
+            done.add((record["task"], record["item"], record["run"]))
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise InputError(
+                f"{path}:{number}: not a record of an evaluation; remove the file to start again"
+            ) from None
+    return done
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Question],
+    *,
+    runs: int,
+    seed: int,
+    sampling: dict[str, Any],
+    batch_size: int,
+    done: set[tuple[str, int, int]],
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield batches of records, graded, for every (question, run) that is not in `done`."""
+    todo = [(q, run) for run in range(runs) for q in asked if (q.task, q.item, run) not in done]
+    with tqdm(total=len(todo), desc="completions", unit="") as bar:
+        for start in range(0, len(todo), batch_size):
+            batch = todo[start : start + batch_size]
+            completions = _complete(model, tokenizer, batch, seed, sampling)
+            yield _records(tokenizer, batch, completions, seed)
+            bar.update(len(batch))
+
+
+def _complete(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: Sequence[tuple[Question, int]],
+    seed: int,
+    sampling: dict[str, Any],
+) -> list[tuple[list[int], bool]]:
+    """Return each completion's token ids without padding, and whether it ended by itself."""
+    texts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": question.prompt}], tokenize=False, add_generation_prompt=True
+        )
+        for question, _ in batch
+    ]
+    # The template writes every special token itself.
+    inputs = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+    inputs = inputs.to(model.device)
+    ends = _end_ids(model, tokenizer)
+    limit = sampling["max_new_tokens"]
+    with torch.inference_mode():
+        output = model.generate(
+            **inputs,
+            generation_config=GenerationConfig(
+                do_sample=False, max_new_tokens=limit, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
+            ),
+            logits_processor=sampler(
+                [seed_of(question, run, seed) for question, run in batch],
+                temperature=sampling["temperature"],
+                top_k=sampling["top_k"],
+                top_p=sampling["top_p"],
+                device=model.device,
+            ),
+        )
+    found = []
+    for row in output[:, inputs["input_ids"].shape[1] :].tolist():
+        stop = next((i for i, token in enumerate(row) if token in ends), None)
+        found.append((row, False) if stop is None else (row[: stop + 1], True))
+    return found
+
+
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    ids = model.generation_config.eos_token_id
+    return sorted({tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [] if ids is None else [ids])})
+
+
+def _records(
+    tokenizer: PreTrainedTokenizerBase,
+    batch: Sequence[tuple[Question, int]],
+    completions: Sequence[tuple[list[int], bool]],
+    seed: int,
+) -> list[dict[str, Any]]:
+    responses = tokenizer.batch_decode([ids for ids, _ in completions], skip_special_tokens=True)
+    asked = [question for question, _ in batch]
+    verdicts = tasks.verdicts(responses, [q.gold for q in asked], [q.task for q in asked], [q.instance for q in asked])
+    return [
+        {
+            "task": question.task,
+            "item": question.item,
+            "run": run,
+            "seed": seed_of(question, run, seed),
+            "difficulty": None,
+            "prompt": question.prompt,
+            "response": response,
+            "tokens": len(ids),
+            "ended": ended,
+            "format_ok": extract.think_format_valid(response),
+            "outcome": verdict.outcome,
+            "answer": verdict.answer,
+            "gold": question.gold,
+        }
+        for (question, run), response, (ids, ended), verdict in zip(
+            batch, responses, completions, verdicts, strict=True
+        )
+    ]

@@ -1,0 +1,31 @@
+"""One grader for rewards, curation and evaluation. Untrusted text is only ever parsed in killable worker processes."""
+
+from phi_reasoning.grading.batch import counters, gold_problem, gold_problems, grade, grade_batch
+from phi_reasoning.grading.extract import (
+    after_thinking,
+    boxed,
+    completion_text,
+    final_answer,
+    final_line,
+    think_block_valid,
+    think_format_valid,
+)
+from phi_reasoning.grading.verdict import GoldError, Outcome, Verdict
+
+__all__ = [
+    "GoldError",
+    "Outcome",
+    "Verdict",
+    "after_thinking",
+    "boxed",
+    "completion_text",
+    "counters",
+    "final_answer",
+    "final_line",
+    "gold_problem",
+    "gold_problems",
+    "grade",
+    "grade_batch",
+    "think_block_valid",
+    "think_format_valid",
+]

@@ -1,0 +1,138 @@
+"""Grade responses: exact comparison first, the worker pool for what is left."""
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
+from phi_reasoning.grading import math, pool
+from phi_reasoning.grading.extract import final_answer
+from phi_reasoning.grading.verdict import GoldError, Outcome, Verdict
+
+Pair = tuple[str, str]  # gold, answer
+
+TASKS = ("math",)
+DEADLINE = 5.0
+UNSOUND: dict[Outcome, str] = {
+    "wrong": "it does not equal itself",
+    "unparsed": "no parser reads it",
+    "timeout": "comparing it with itself takes too long",
+}
+STAGES = ("missing", "integer", "text", "refused", "symbolic")
+
+_lock = threading.Lock()
+_counts: Counter[str] = Counter()
+_self_checks: dict[str, Outcome] = {}
+
+
+def grade(response: str, gold: str | int | float, task: str = "math") -> Verdict:
+    """Grade one response; see `grade_batch`."""
+    return grade_batch([response], [gold], [task])[0]
+
+
+def grade_batch(
+    responses: Sequence[str],
+    golds: Sequence[str | int | float],
+    tasks: Sequence[str | None] | None = None,
+    *,
+    workers: int | None = None,
+    deadline: float = DEADLINE,
+) -> list[Verdict]:
+    r"""Grade responses against gold answers.
+
+    What counts is the last balanced `\boxed{...}` after the last `</think>`, else a final-answer line. Integers are
+    compared digit by digit; other answers by math-verify in `workers` killable processes (default: by the number of
+    cores), at most `deadline` seconds each. Pairs that occur several times are compared once.
+
+    Raises:
+        ValueError: the lengths differ or a task is unknown.
+        GoldError: a gold answer is missing or empty; the message names its row.
+        RuntimeError: no worker process can be started.
+    """
+    if len({len(responses), len(golds), len(golds if tasks is None else tasks)}) > 1:
+        raise ValueError(f"{len(responses)} responses, {len(golds)} golds, {len(tasks or golds)} tasks: must be equal")
+    for task in tasks or ():
+        if task is not None and task not in TASKS:
+            raise ValueError(f"no grader for task {task!r}; valid: {', '.join(TASKS)}")
+    texts = [_gold_text(row, gold) for row, gold in enumerate(golds)]
+    answers = [final_answer(response) or None for response in responses]
+    pairs = [(gold, math.normal(answer or "")) for gold, answer in zip(texts, answers, strict=True)]
+    outcomes = _outcomes(pairs, workers, deadline)
+    return [Verdict(outcomes[pair], answer) for pair, answer in zip(pairs, answers, strict=True)]
+
+
+def _gold_text(row: int, gold: object) -> str:
+    try:
+        return math.gold_text(gold)
+    except GoldError as error:
+        raise GoldError(f"row {row}: {error}") from None
+
+
+def _outcomes(pairs: Sequence[Pair], workers: int | None, deadline: float) -> dict[Pair, Outcome]:
+    decisions = {(gold, answer): math.without_algebra(answer, gold) for gold, answer in dict.fromkeys(pairs)}
+    outcomes = {pair: decision[0] for pair, decision in decisions.items() if decision is not None}
+    undecided = [pair for pair, decision in decisions.items() if decision is None]
+    outcomes.update(zip(undecided, _compare(undecided, workers, deadline), strict=True))
+    with _lock:
+        _counts.update(decision[1] if (decision := decisions[pair]) else "symbolic" for pair in pairs)
+    return outcomes
+
+
+def _compare(pairs: Sequence[Pair], workers: int | None, deadline: float) -> list[Outcome]:
+    if not pairs:
+        return []
+    return pool.shared().compare(pairs, workers or pool.default_workers(), deadline)
+
+
+def gold_problem(gold: object) -> str | None:
+    """Say why nothing can be graded against `gold`, or return None; see `gold_problems`."""
+    return gold_problems([gold])[0]
+
+
+def gold_problems(
+    golds: Sequence[object], *, workers: int | None = None, deadline: float = DEADLINE
+) -> list[str | None]:
+    """Say for each gold answer why nothing can be graded against it, None where all is well.
+
+    A sound gold is an integer, words, or an expression that the parser finds equal to itself. Findings are kept for
+    the life of the process, except a timeout, which may be the machine's fault.
+    """
+    texts: list[str] = []
+    problems: list[str | None] = []
+    for gold in golds:
+        try:
+            texts.append(math.gold_text(gold))
+            problems.append(None)
+        except GoldError as error:
+            texts.append("")
+            problems.append(str(error))
+    checks = _check_themselves({text for text in texts if text}, workers, deadline)
+    return [problem or _finding(text, checks[text]) for text, problem in zip(texts, problems, strict=True)]
+
+
+def _check_themselves(texts: set[str], workers: int | None, deadline: float) -> dict[str, Outcome]:
+    sound = {text for text in texts if math.integer(text) or math.words(text)}
+    refused = {text for text in texts - sound if math.refusal(text)}
+    unknown = sorted(texts - sound - refused - _self_checks.keys())
+    fresh = dict(zip(unknown, _compare([(text, text) for text in unknown], workers, deadline), strict=True))
+    _self_checks.update({text: outcome for text, outcome in fresh.items() if outcome != "timeout"})
+    known = {text: _self_checks[text] for text in texts & _self_checks.keys()}
+    return {**known, **fresh, **dict.fromkeys(sound, "correct"), **dict.fromkeys(refused, "unparsed")}
+
+
+def _finding(text: str, outcome: Outcome) -> str | None:
+    if outcome == "correct":
+        return None
+    reason = math.refusal(text) or UNSOUND[outcome]
+    return f"the gold answer {text!r:.60} cannot be graded against: {reason}"
+
+
+def counters() -> dict[str, int]:
+    """Return how many answers this process has graded and what decided about each.
+
+    `graded` = `missing` (no answer found) + `integer` + `text` + `refused` (by the guards) + `symbolic` (by the
+    workers). `timeout` counts comparisons that missed their deadline, `restarts` the workers that had to be replaced.
+    """
+    with _lock:
+        counts = {stage: _counts[stage] for stage in STAGES}
+    shared = pool.shared()
+    return {"graded": sum(counts.values()), **counts, "timeout": shared.timeouts, "restarts": shared.restarts}

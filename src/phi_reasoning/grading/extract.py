@@ -1,0 +1,109 @@
+"""Find the final answer in a response. Every function takes time linear in the length of its text."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+OPEN, CLOSE = "<think>", "</think>"
+
+# An escaped character is one token, so that `\{` and `\}` do not count as braces.
+_TOKEN = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
+_JOINER_MARKUP = re.compile(r"\\(?:text|textbf|textrm|mathrm|mbox|quad|qquad)\b|\\[ ,;:!()\[\]]|[{}$*~]")
+_JOINER = re.compile(r"\s*(?:(?:,|;|&|\band\b|\bor\b)\s*)+\.?\s*", re.IGNORECASE)
+_JOINER_LENGTH = 70
+_FINAL_LINE = re.compile(
+    r"^[ \t*#>_-]*(?:(?:so|thus|hence|therefore)[, \t]+)?(?:the[ \t]+)?(?:final[ \t]+)?answer(?:[ \t]+is\b|[ \t*_]*:)"
+    r"[ \t*_:]*(?P<answer>\S.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def completion_text(completion: str | Sequence[Mapping[str, Any]]) -> str:
+    """Return the text of a completion, which TRL hands over as a string or as a list of messages.
+
+    The contents of all assistant messages are joined; tool results are not the model's words and are left out.
+    """
+    if isinstance(completion, str):
+        return completion
+    return "".join(_content(message) for message in completion if message.get("role", "assistant") == "assistant")
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
+
+
+def after_thinking(text: str) -> str:
+    """Return the part that is graded: what follows the last `</think>`.
+
+    A thought that is never closed leaves nothing to grade; a text without any tag is graded whole.
+    """
+    head, close, tail = text.rpartition(CLOSE)
+    if close:
+        return tail
+    return "" if OPEN in text else text
+
+
+def think_block_valid(text: str) -> bool:
+    """Whether `text` has exactly one `<think>` and then exactly one `</think>` (section 4.1 in its strict reading)."""
+    return text.count(OPEN) == 1 == text.count(CLOSE) and text.index(OPEN) < text.index(CLOSE)
+
+
+def think_format_valid(text: str) -> bool:
+    """Whether `text` is one non-empty thought in tags and then a non-empty answer, with nothing before the thought."""
+    if not think_block_valid(text):
+        return False
+    before, _, rest = text.partition(OPEN)
+    thought, _, answer = rest.partition(CLOSE)
+    return not before.strip() and bool(thought.strip()) and bool(answer.strip())
+
+
+def boxed(text: str) -> str | None:
+    r"""Return the content of the last balanced `\boxed{...}`, or None.
+
+    Boxes joined by `and`, `or`, commas or semicolons are one answer of several parts, never a choice:
+    `\boxed{41} and \boxed{42}` gives `41, 42`. Of nested boxes the innermost last one counts.
+    """
+    boxes = _boxes(text)
+    if not boxes:
+        return None
+    first = len(boxes) - 1
+    while first and _joined(text[boxes[first - 1][2] : boxes[first][0]]):
+        first -= 1
+    parts = [text[start:end].strip() for _, start, end in boxes[first:]]
+    return parts[0] if len(set(parts)) == 1 else ", ".join(parts)
+
+
+def _boxes(text: str) -> list[tuple[int, int, int]]:
+    """Return (start of the command, start of the content, position of the closing brace) of all balanced boxes."""
+    opened: list[tuple[int, int] | None] = []
+    boxes = []
+    for token in _TOKEN.finditer(text):
+        if token[0] == "{":
+            opened.append(None)
+        elif token[0] == "}":
+            box = opened.pop() if opened else None
+            if box is not None:
+                boxes.append((*box, token.start()))
+        elif token[0].startswith("\\boxed"):
+            opened.append((token.start(), token.end()))
+    return sorted(boxes)
+
+
+def _joined(gap: str) -> bool:
+    if len(gap) > _JOINER_LENGTH:
+        return False
+    return _JOINER.fullmatch(_JOINER_MARKUP.sub(" ", gap.removeprefix("}"))) is not None
+
+
+def final_line(text: str) -> str | None:
+    """Return what the last line such as `Final answer: 5`, `Answer: 5` or `The answer is 5.` names, or None."""
+    matches = list(_FINAL_LINE.finditer(text))
+    return matches[-1]["answer"].strip(" \t*_") if matches else None
+
+
+def final_answer(response: str) -> str | None:
+    """Return the answer of a whole response: the last box after the thought, else its last final-answer line."""
+    text = after_thinking(response)
+    answer = boxed(text)
+    return final_line(text) if answer is None else answer

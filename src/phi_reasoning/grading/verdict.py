@@ -1,0 +1,27 @@
+"""What the grader says about one response."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["correct", "wrong", "unparsed", "timeout"]
+
+
+class GoldError(ValueError):
+    """A gold answer that no response can be graded against."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The grade of one response.
+
+    `outcome` is `unparsed` when there is no answer or no parser may read it, and `timeout` when comparing it with the
+    gold took too long. `answer` is the extracted text, None where nothing was found.
+    """
+
+    outcome: Outcome
+    answer: str | None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the answer is right; a timeout is not."""
+        return self.outcome == "correct"

@@ -1,0 +1,263 @@
+"""The keys that recipes have beyond those of TRL and transformers, one dataclass a verb."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from phi_reasoning.schema import KeyPath
+
+Conflicts = Iterator[tuple[KeyPath, str]]
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+
+
+def about(help: str, **rules: Any) -> dict[str, Any]:
+    """Describe a key.
+
+    Args:
+        help: What `--help` says.
+        rules: Limits on the value (above, least, most, filled), and under `reads` what it names on disk: file, folder,
+            model or data.
+    """
+    return {"help": help, **rules}
+
+
+@dataclass(kw_only=True)
+class DatasetConfig:
+    """One source of rows, on the Hub or on disk."""
+
+    path: str = field(metadata=about("Hub id, or a local .jsonl, .json or .parquet file.", filled=True, reads="data"))
+    name: str | None = field(default=None, metadata=about("Hub configuration."))
+    split: str = field(default="train", metadata=about("Split to take.", filled=True))
+    revision: str | None = field(default=None, metadata=about("Hub commit, tag or branch."))
+    weight: float | None = field(default=None, metadata=about("Share in sampling; all datasets or none.", above=0))
+    columns: dict[str, str] | None = field(default=None, metadata=about("Our column names to those of the dataset."))
+
+
+@dataclass(kw_only=True)
+class RewardConfig:
+    """One reward plug-in."""
+
+    path: str = field(metadata=about("file.py:Name, or a dotted path.", filled=True))
+    weight: float = field(default=1.0, metadata=about("Factor in the sum of rewards."))
+    kwargs: dict[str, Any] | None = field(default=None, metadata=about("Settings of the reward."))
+
+
+@dataclass(kw_only=True)
+class TrainRecipe:
+    """What both trainers take."""
+
+    global_batch_size: int | None = field(
+        default=None,
+        metadata=about(
+            "Sequences (grpo: prompts) an optimizer step; gradient accumulation follows.", least=1, most=10**7
+        ),
+    )
+    datasets: list[DatasetConfig] = field(metadata=about("What to train on.", filled=True))
+    eval_datasets: list[DatasetConfig] = field(default_factory=list, metadata=about("What to evaluate on."))
+    chat_template: str | None = field(default=None, metadata=about("Template file for training.", reads="file"))
+
+    def conflicts(self) -> Conflicts:
+        for key, datasets in (("datasets", self.datasets), ("eval_datasets", self.eval_datasets)):
+            weighted = sum(dataset.weight is not None for dataset in datasets)
+            if 0 < weighted < len(datasets):
+                yield (key,), f"found {weighted} of {len(datasets)} with a weight, valid: all or none"
+
+
+@dataclass(kw_only=True)
+class SFTRecipe(TrainRecipe):
+    """Supervised fine-tuning."""
+
+
+@dataclass(kw_only=True)
+class GRPORecipe(TrainRecipe):
+    """Reinforcement learning with rule-based rewards."""
+
+    rewards: list[RewardConfig] = field(metadata=about("Reward plug-ins and their weights.", filled=True))
+
+
+@dataclass(kw_only=True)
+class TinyModelConfig:
+    """A model of the Phi architecture, small enough for two CPU cores."""
+
+    hidden_size: int = field(default=128, metadata=about("Width.", least=1))
+    intermediate_size: int = field(default=256, metadata=about("Width inside the MLP.", least=1))
+    num_hidden_layers: int = field(default=4, metadata=about("Layers.", least=1))
+    num_attention_heads: int = field(default=4, metadata=about("Query heads.", least=1))
+    num_key_value_heads: int = field(default=2, metadata=about("Key and value heads.", least=1))
+    rope_theta: float = field(default=250000.0, metadata=about("RoPE base before it is doubled.", above=0))
+    max_position_embeddings: int = field(default=16384, metadata=about("Positions before they double.", least=1))
+    seed: int = field(default=0, metadata=about("Seed of the random weights.", least=0))
+
+    def conflicts(self) -> Conflicts:
+        for key, whole, part in (
+            ("hidden_size", self.hidden_size, self.num_attention_heads),
+            ("num_attention_heads", self.num_attention_heads, self.num_key_value_heads),
+        ):
+            if whole % part:
+                yield (key,), f"found {whole}, valid: a multiple of {part}"
+
+
+def _related_words() -> dict[str, list[str]]:
+    return {
+        "<think>": ["think", "thinking", "reason", "reasoning"],
+        "</think>": ["answer", "conclusion", "therefore", "finally"],
+    }
+
+
+@dataclass(kw_only=True)
+class PrepareRecipe:
+    """A base checkpoint with reasoning tokens, doubled context and a chat template."""
+
+    output_dir: str = field(metadata=about("Folder of the prepared checkpoint.", filled=True))
+    model_name_or_path: str | None = field(
+        default=None, metadata=about("Base to prepare.", filled=True, reads="model")
+    )
+    model_revision: str | None = field(default=None, metadata=about("Its Hub commit, tag or branch."))
+    tiny_model: TinyModelConfig | None = field(default=None, metadata=about("Build a small base instead."))
+    think_tokens: dict[str, str] = field(
+        default_factory=lambda: {"<think>": "<|dummy_86|>", "</think>": "<|dummy_87|>"},
+        metadata=about("Reasoning tags, and the placeholder token each takes over."),
+    )
+    think_init: dict[str, list[str]] = field(
+        default_factory=_related_words, metadata=about("Reasoning tags, and the words whose rows start theirs.")
+    )
+    think_init_noise: float = field(default=0.02, metadata=about("Noise on those rows, relative.", least=0))
+    eos_token: str = field(default="<|im_end|>", metadata=about("End of a turn.", filled=True))
+    pad_token: str = field(default="<|dummy_85|>", metadata=about("Padding; not the end of a turn.", filled=True))
+    stop_tokens: list[str] = field(
+        default_factory=lambda: ["<|im_end|>", "<|endoftext|>"],
+        metadata=about("What ends generation.", filled=True),
+    )
+    rope_theta: float = field(default=500000.0, metadata=about("RoPE base.", above=0))
+    max_position_embeddings: int = field(default=32768, metadata=about("Positions.", least=1))
+    chat_template: str = field(
+        default="chat_templates/phi4_reasoning.jinja", metadata=about("Template file.", filled=True, reads="file")
+    )
+    system_message: str | None = field(
+        default="chat_templates/phi4_reasoning.system.txt",
+        metadata=about("File with the message a conversation without one starts with.", filled=True, reads="file"),
+    )
+    generation: dict[str, Any] = field(
+        default_factory=lambda: {"temperature": 0.8, "top_p": 0.95, "top_k": 50},
+        metadata=about("What generation_config.json says."),
+    )
+    dtype: Dtype = field(default="auto", metadata=about("Number format of the weights."))
+    seed: int = field(default=0, metadata=about("Seed of the noise.", least=0))
+
+    def conflicts(self) -> Conflicts:
+        if (self.model_name_or_path is None) == (self.tiny_model is None):
+            found = "neither" if self.tiny_model is None else "both"
+            yield ("model_name_or_path",), f"found {found} of it and tiny_model, valid: exactly one"
+        for tag in self.think_init.keys() - self.think_tokens.keys():
+            yield ("think_init", tag), f"not among think_tokens; valid: {', '.join(self.think_tokens)}"
+        if self.pad_token == self.eos_token:
+            yield ("pad_token",), f"found {self.pad_token}, which is eos_token, valid: another token"
+
+
+@dataclass(kw_only=True)
+class SetConfig:
+    """One file of generated or selected problems."""
+
+    file: str = field(metadata=about("File name inside output_dir.", filled=True))
+    task: str = field(metadata=about("Name of the task.", filled=True))
+    split: str = field(default="train", metadata=about("Split of the task.", filled=True))
+    size: int = field(metadata=about("Problems.", least=1))
+    format: Literal["sft", "rl"] = field(default="sft", metadata=about("Columns to write."))
+    difficulty: dict[str, Any] = field(default_factory=dict, metadata=about("Settings of the task."))
+    traces: dict[str, float] = field(default_factory=dict, metadata=about("Kinds of trace, and the share of each."))
+
+    def conflicts(self) -> Conflicts:
+        for kind, share in self.traces.items():
+            if not 0 <= share <= 1:
+                yield ("traces", kind), f"found {share}, valid: a share from 0 to 1"
+        if self.traces and not abs(sum(self.traces.values()) - 1) < 1e-3:
+            yield ("traces",), f"found shares that sum to {sum(self.traces.values()):g}, valid: 1"
+
+
+@dataclass(kw_only=True)
+class CurateRecipe:
+    """Files of problems and reasoning traces."""
+
+    output_dir: str = field(metadata=about("Folder of the files.", filled=True))
+    seed: int = field(default=0, metadata=about("Seed of every problem.", least=0))
+    sets: list[SetConfig] = field(metadata=about("The files.", filled=True))
+
+    def conflicts(self) -> Conflicts:
+        files = [entry.file for entry in self.sets]
+        for index, file in enumerate(files):
+            if file in files[:index]:
+                yield ("sets", index, "file"), f"found {file}, which an earlier set writes, valid: another name"
+
+
+@dataclass(kw_only=True)
+class EvalTask:
+    """One set of questions."""
+
+    task: str = field(metadata=about("Name of the task.", filled=True))
+    split: str = field(default="test", metadata=about("Split of the task.", filled=True))
+    size: int = field(metadata=about("Questions.", least=1))
+    difficulty: dict[str, Any] = field(default_factory=dict, metadata=about("Settings of the task."))
+
+
+@dataclass(kw_only=True)
+class EvalRecipe:
+    """Many runs of a model over a set of tasks."""
+
+    model_name_or_path: str = field(metadata=about("Model to examine.", filled=True, reads="model"))
+    output_dir: str = field(metadata=about("Folder of the results.", filled=True))
+    tasks: list[EvalTask] = field(metadata=about("What to ask.", filled=True))
+    model_revision: str | None = field(default=None, metadata=about("Hub commit, tag or branch."))
+    runs: int = field(default=5, metadata=about("Independent runs.", least=1))
+    seed: int = field(default=0, metadata=about("Seed of the first run.", least=0))
+    temperature: float = field(default=0.8, metadata=about("Sampling temperature; 0 is greedy.", least=0))
+    top_p: float = field(default=0.95, metadata=about("Nucleus.", above=0, most=1))
+    top_k: int = field(default=50, metadata=about("Candidates; 0 is all.", least=0))
+    max_new_tokens: int = field(default=32768, metadata=about("Longest answer.", least=1))
+    batch_size: int = field(default=64, metadata=about("Answers written at once.", least=1))
+    dtype: Dtype = field(default="auto", metadata=about("Number format of the weights."))
+    chat_template: str | None = field(default=None, metadata=about("Template file.", reads="file"))
+
+
+@dataclass(kw_only=True)
+class CompareRecipe:
+    """Two evaluations of the same questions."""
+
+    before: str = field(metadata=about("Evaluation folder.", filled=True, reads="folder"))
+    after: str = field(metadata=about("Evaluation folder.", filled=True, reads="folder"))
+    output_dir: str = field(metadata=about("Folder of the comparison.", filled=True))
+    draws: int = field(default=2000, metadata=about("Bootstrap draws.", least=1))
+    seed: int = field(default=0, metadata=about("Seed of the draws.", least=0))
+
+
+@dataclass(kw_only=True)
+class ReportRecipe:
+    """One page about a pipeline."""
+
+    output: str = field(metadata=about("The page, an .html file.", filled=True))
+    title: str = field(metadata=about("Title of the page.", filled=True))
+    training: list[str] = field(default_factory=list, metadata=about("Run folders.", reads="folder"))
+    evaluations: list[str] = field(default_factory=list, metadata=about("Evaluation folders.", reads="folder"))
+    comparison: str | None = field(default=None, metadata=about("Comparison folder.", reads="folder"))
+
+    def conflicts(self) -> Conflicts:
+        if not self.output.endswith(".html"):
+            yield ("output",), f"found {self.output}, valid: a path that ends in .html"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the recipe of a verb may say: our own keys, and those of the libraries' dataclasses."""
+
+    own: type
+    libraries: tuple[str, ...] = ()
+
+
+STAGES = {
+    "prepare": Stage(PrepareRecipe),
+    "curate": Stage(CurateRecipe),
+    "sft": Stage(SFTRecipe, ("SFTConfig", "ModelConfig")),
+    "grpo": Stage(GRPORecipe, ("GRPOConfig", "ModelConfig")),
+    "eval": Stage(EvalRecipe),
+    "compare": Stage(CompareRecipe),
+    "report": Stage(ReportRecipe),
+}

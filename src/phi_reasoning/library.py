@@ -1,0 +1,114 @@
+"""Read the fields of TRL's dataclasses from their source: importing trl takes seconds, parsing it takes none."""
+
+import ast
+import functools
+import importlib.util
+import operator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from phi_reasoning.schema import is_union
+
+DECLARED_IN = {
+    "SFTConfig": "trl/trainer/sft_config.py",
+    "GRPOConfig": "trl/trainer/grpo_config.py",
+    "_BaseConfig": "trl/trainer/base_config.py",
+    "ModelConfig": "trl/trainer/model_config.py",
+    "TrainingArguments": "transformers/training_args.py",
+}
+# TRL documents and accepts text here, such as `all-linear`; its annotation only serves its own command line.
+WIDER = {"lora_target_modules": "str | list[str] | None", "lora_target_parameters": "str | list[str] | None"}
+PLAIN = {"bool": bool, "int": int, "float": float, "str": str, "dict": dict, "list": list, "tuple": tuple}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A key that a library's dataclass takes; `default` is None where it is not a literal."""
+
+    name: str
+    hint: Any
+    default: Any = None
+
+
+@functools.cache
+def fields(name: str) -> dict[str, Field]:
+    """Return the settable fields of the installed dataclass `name`, those of its bases included."""
+    package, _, path = DECLARED_IN[name].partition("/")
+    # Only ever the top-level package: looking for a submodule would import its parents.
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{package} is not installed", name=package)
+    source = Path(spec.submodule_search_locations[0], path).read_text(encoding="utf-8")
+    declaration = next(n for n in ast.parse(source).body if isinstance(n, ast.ClassDef) and n.name == name)
+    found: dict[str, Field] = {}
+    for base in reversed(declaration.bases):
+        found |= fields(ast.unparse(base))
+    for node in declaration.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.pop(node.target.id, None)
+            found |= _declared(node.target.id, node)
+    return found
+
+
+def _declared(name: str, node: ast.AnnAssign) -> dict[str, Field]:
+    arguments: dict[str | None, ast.expr] = {"default": node.value} if node.value else {}
+    if isinstance(node.value, ast.Call) and ast.unparse(node.value.func).endswith("field"):
+        arguments = {keyword.arg: keyword.value for keyword in node.value.keywords}
+    if _literal(arguments.get("init")) is False or "ClassVar" in ast.unparse(node.annotation):
+        return {}
+    annotation = ast.parse(WIDER[name], mode="eval").body if name in WIDER else node.annotation
+    hint = annotation_type(annotation)
+    choices = _choices(arguments.get("metadata"))
+    if choices:
+        other = (part for part in get_args(hint) if part is not str)
+        hint = functools.reduce(operator.or_, other, Literal[choices])
+    return {name: Field(name, hint, _literal(arguments.get("default")))}
+
+
+def _literal(node: ast.expr | None) -> Any:
+    try:
+        return ast.literal_eval(node) if node else None
+    except ValueError:
+        return None
+
+
+def _choices(metadata: ast.expr | None) -> tuple[Any, ...]:
+    """Return the `choices` of a field's metadata, where they are written out."""
+    if isinstance(metadata, ast.Dict):
+        for key, value in zip(metadata.keys, metadata.values, strict=True):
+            if _literal(key) == "choices":
+                return tuple(_literal(value) or ())
+    return ()
+
+
+def annotation_type(node: ast.expr) -> Any:
+    """Return the type that an annotation spells; a class that is not built in becomes `Any`."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return annotation_type(ast.parse(text, mode="eval").body)
+        case ast.Constant(value=None):
+            return type(None)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _union([annotation_type(left), annotation_type(right)])
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            return _union([annotation_type(inner), type(None)])
+        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=members)):
+            return _union([annotation_type(member) for member in members])
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
+            values = _literal(inner)
+            return Literal[values if isinstance(values, tuple) else (values,)]
+        case ast.Subscript(value=ast.Name(id=name), slice=inner) if name.lower() in ("list", "dict", "tuple"):
+            parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            generic: Any = PLAIN[name.lower()]
+            return generic[tuple(annotation_type(part) for part in parts)]
+        case ast.Name(id=name):
+            return PLAIN.get(name, Any)
+        case _:
+            return Any
+
+
+def _union(members: list[Any]) -> Any:
+    # An enum beside `str` is written as text; `Any` would let `eval_strategy: no`, a bool to YAML, slip through.
+    flat = [part for member in members for part in (get_args(member) if is_union(member) else (member,))]
+    return functools.reduce(operator.or_, (part for part in flat if part is not Any or str not in flat))

@@ -1,0 +1,46 @@
+"""What `--help` prints: the keys of a verb's recipe, each of which is a flag too."""
+
+import dataclasses
+import textwrap
+from collections.abc import Iterator
+from typing import Any, get_args, get_type_hints
+
+from phi_reasoning import library
+from phi_reasoning.keys import STAGES
+from phi_reasoning.schema import describe
+
+
+def text(verb: str) -> str:
+    """Return the manual page of `verb`."""
+    stage = STAGES[verb]
+    lines = [
+        f"usage: python -m phi_reasoning.{verb} [--config recipe.yaml] [--key value ...]",
+        "",
+        f"{stage.own.__doc__} Every key is a line of the recipe and a flag; the flag wins.",
+        "",
+        *_keys(stage.own, ""),
+    ]
+    for name in stage.libraries:
+        names = sorted(library.fields(name))
+        lines += ["", f"{len(names)} keys of {name}:", textwrap.fill(", ".join(names), 110, initial_indent="  ")]
+    return "\n".join(lines)
+
+
+def _keys(cls: Any, indent: str) -> Iterator[str]:
+    hints = get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        nested = [part for part in (hints[field.name], *get_args(hints[field.name])) if dataclasses.is_dataclass(part)]
+        kind = "see below" if nested else describe(hints[field.name])
+        yield f"{indent}  --{field.name}: {field.metadata['help']} ({kind}; {_default(field)})".replace(
+            "--", "" if indent else "--", 1
+        )
+        for part in nested:
+            yield from _keys(part, indent + "    ")
+
+
+def _default(field: Any) -> str:
+    if field.default is not dataclasses.MISSING:
+        return "default null" if field.default is None else f"default {field.default}"
+    if field.default_factory is not dataclasses.MISSING:
+        return f"default {field.default_factory()}"
+    return "required"

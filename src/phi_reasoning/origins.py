@@ -1,0 +1,239 @@
+"""Where the values of a recipe are written: YAML files that extend one another, and the command line over them."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from phi_reasoning import shipped
+from phi_reasoning.schema import KeyPath, show
+
+COMMAND_LINE = ""
+Duplicate = tuple[KeyPath, int, int]
+Kind = Literal[
+    "unknown key", "missing key", "wrong value", "missing input", "unreadable", "reward", "batch", "command line"
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a recipe. `where` is `file:line`, or empty for the command line."""
+
+    where: str
+    key: str
+    text: str
+    kind: Kind
+
+    def __str__(self) -> str:
+        parts = [_printable(part)[:limit] for part, limit in ((self.where, 300), (self.key, 120), (self.text, 900))]
+        return ": ".join(part for part in parts if part)
+
+
+def _printable(text: str) -> str:
+    """Keep the report at one line a problem, and terminal escapes out of it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a path as `rewards[1].kwargs.max_length`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+@dataclass
+class Origin:
+    """One place that sets keys: a file, or the command line."""
+
+    name: str
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+
+    def problem(self, path: KeyPath, text: str, kind: Kind) -> Problem:
+        """Return a problem that names the line `path` is written on, or the nearest line above it that is known."""
+        if self.name == COMMAND_LINE:
+            return Problem("", f"--{dotted(path)}", text, kind)
+        known = (self.lines.get(path[:length]) for length in range(len(path), 0, -1))
+        line = next((number for number in known if number), None)
+        return Problem(f"{self.name}:{line}" if line else self.name, dotted(path), text, kind)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, except that `1e-5` is a number as in YAML 1.2, and not a piece of text."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what `_Loader` reads: the text `1e5` gets its quotes."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
+        list("-+.0123456789"),
+    )
+
+
+def dump(values: dict[str, Any]) -> str:
+    """Write values as YAML that `parse` reads back."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def parse(text: str, name: str) -> tuple[Any, dict[KeyPath, int], list[Problem]]:
+    """Return the YAML document in `text`, the line of each key, and what is wrong with it."""
+    lines: dict[KeyPath, int] = {}
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        duplicates = list(_walk(node, (), lines, set())) if node else []
+        value = loader.construct_document(node) if node else None
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        return None, {}, [Problem(name + line, "", f"not valid YAML: {error.problem or error.context}", "unreadable")]
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        return (
+            None,
+            {},
+            [Problem(name, "", f"not valid YAML: {type(error).__name__}: {str(error)[:200]}", "unreadable")],
+        )
+    problems = [
+        Problem(f"{name}:{again}", dotted(path), f"duplicate key, first given on line {first}", "wrong value")
+        for path, first, again in duplicates
+    ]
+    return value, lines, problems
+
+
+def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], seen: set[int]) -> Iterator[Duplicate]:
+    """Fill `lines`, and yield the keys that a mapping repeats: PyYAML would quietly keep the last one."""
+    if id(node) in seen:  # an alias, perhaps to a node around this one
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[(*path, index)] = item.start_mark.line + 1
+            yield from _walk(item, (*path, index), lines, seen)
+    elif isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
+        for key, item in node.value:
+            inside, line = (*path, str(key.value)), key.start_mark.line + 1
+            lines[inside] = line
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in first:
+                    yield inside, first[key.value], line
+                first.setdefault(key.value, line)
+            yield from _walk(item, inside, lines, seen)
+
+
+def _display(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def read_file(path: Path) -> tuple[Origin, list[Problem]]:
+    """Read one recipe file; its keys are text and its document is a mapping."""
+    origin = Origin(_display(path))
+
+    def unreadable(text: str) -> tuple[Origin, list[Problem]]:
+        return origin, [Problem(origin.name, "", text, "unreadable")]
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        return unreadable(f"not UTF-8 text: byte {error.object[error.start]:#04x} at position {error.start}")
+    except OSError as error:
+        return unreadable(f"cannot be read: {error.strerror}")
+    document, origin.lines, problems = parse(text, origin.name)
+    if problems and document is None:
+        return origin, problems
+    if not isinstance(document, dict):
+        found = "an empty file" if document is None else show(document)
+        return unreadable(f"found {found}, valid: a mapping of keys to values")
+    for key, value in document.items():
+        if isinstance(key, str):
+            origin.values[key] = value
+        else:
+            text = f"found a key that is {show(key)}, valid: str, so put it in quotes"
+            problems.append(Problem(origin.name, str(key), text, "unknown key"))
+    return origin, problems
+
+
+def read_files(config: str) -> tuple[list[Origin], list[Problem]]:
+    """Read the recipe and the files it extends, the recipe itself first."""
+    try:
+        path = shipped.find(config)
+    except FileNotFoundError:
+        return [], [Problem("", "--config", absent_file(config), "unreadable")]
+    origins: list[Origin] = []
+    problems: list[Problem] = []
+    chain = [path]
+    for path in chain:
+        origin, found = read_file(path)
+        origins.append(origin)
+        problems += found
+        if "extends" in origin.values:
+            try:
+                chain.append(_parent(origin.values.pop("extends"), chain))
+            except ValueError as error:
+                problems.append(origin.problem(("extends",), str(error), "unreadable"))
+    return origins, problems
+
+
+def _parent(extends: Any, chain: list[Path]) -> Path:
+    if not isinstance(extends, str) or not extends:
+        raise ValueError(f"found {show(extends)}, valid: the path of one recipe, relative to this file")
+    folder = chain[-1].parent
+    path = Path(os.path.realpath(folder / os.path.expanduser(extends)))
+    if not os.path.isfile(path):
+        raise ValueError(absent_file(extends, folder))
+    if path in chain:
+        raise ValueError(f"found {extends}, which leads back to this file; valid: a chain that ends")
+    return path
+
+
+def absent_file(path: str, *bases: Path) -> str:
+    """Explain a file that is in none of `bases`, by default the places where shipped files are found."""
+    bases = bases or (Path(), shipped.SHIPPED)
+    if any(os.path.isdir(base / path) for base in bases):
+        return f"found {path}, a folder; valid: a file"
+    close = shipped.nearest(path, bases)
+    return f"no such file: {path[:200]}" + (f"; nearest valid: {close}" if close else "")
+
+
+@dataclass
+class CommandLine:
+    """The words after the verb, taken apart; `texts` holds the values as they were typed, None for a bare flag."""
+
+    config: str | None = None
+    texts: dict[str, str | None] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_command_line(words: Iterable[str]) -> CommandLine:
+    """Take `--key value`, `--key=value` and bare `--key` apart."""
+    line, rest = CommandLine(), list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or len(word.split("=")[0]) == 2:
+            line.problems.append(Problem("", word, _stray(word), "command line"))
+            continue
+        key, equals, text = word[2:].partition("=")
+        value = text if equals else None
+        if not equals and rest and not rest[0].startswith("--"):
+            value = rest.pop(0)
+        if key in line.texts or (key == "config" and line.config is not None):
+            line.problems.append(Problem("", f"--{key}", "given twice; valid: once", "command line"))
+        elif key == "config":
+            line.config = value or ""
+            if not value:
+                line.problems.append(Problem("", "--config", "no value; valid: the path of a recipe", "command line"))
+        else:
+            line.texts[key] = value
+    return line
+
+
+def _stray(word: str) -> str:
+    if re.match(r"-[A-Za-z]", word):
+        return f"unknown flag; nearest valid: -{word.partition('=')[0]}"
+    return "a word without a flag; valid: --key value, and a list as --key '[a, b]'"

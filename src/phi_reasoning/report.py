@@ -1,0 +1,32 @@
+"""Write one self-contained HTML page about a pipeline: headline, distributions, training curves, every completion.
+
+phi-reasoning report --config recipes/tiny/report.yaml
+"""
+
+from pathlib import Path
+
+from phi_reasoning import config
+from phi_reasoning.errors import one_line
+
+
+@one_line
+def main(argv: list[str] | None = None) -> None:
+    """Write the page; folders that are not given are left out of it."""
+    own = config.load("report", argv).own
+
+    from phi_reasoning.evaluation import page, records
+
+    html = page.render(
+        own.title,
+        [records.load_training(folder) for folder in own.training],
+        [records.load_exam(folder) for folder in own.evaluations],
+        records.load_comparison(own.comparison) if own.comparison else None,
+    )
+    output = Path(own.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(html, encoding="utf-8")
+    print(f"report: {output} ({len(html) / 1e6:.1f} MB, opens in any browser)")
+
+
+if __name__ == "__main__":
+    main()

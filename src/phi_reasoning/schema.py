@@ -1,0 +1,206 @@
+"""Check plain values, as YAML gives them, against types: strictly, completely, and with the place of every misfit."""
+
+import dataclasses
+import difflib
+import reprlib
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+KeyPath = tuple[str | int, ...]
+NAMES: dict[Any, str] = {bool: "true or false", type(None): "null", dict: "mapping", Any: "anything"}
+
+
+def is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, types.UnionType)
+
+
+def describe(hint: Any) -> str:
+    """Say in words what `hint` allows."""
+    if is_union(hint):
+        return " or ".join(describe(member) for member in get_args(hint))
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if dataclasses.is_dataclass(hint):
+        return "mapping with " + ", ".join(field.name for field in dataclasses.fields(hint))
+    plain, inner = get_origin(hint) or hint, get_args(hint)
+    if plain in (list, tuple):
+        return f"list of {describe(inner[0])}" if inner and inner[0] is not Any else "list"
+    return str(NAMES.get(plain) or getattr(plain, "__name__", plain))
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+_short.maxlevel, _short.maxlist, _short.maxdict = 2, 3, 3
+
+
+def show(value: Any) -> str:
+    """Return the value and its type, short enough for a line."""
+    return "null" if value is None else f"{_short.repr(value)[:80]} ({type(value).__name__})"
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Name the valid key most like `name`, or say where to look."""
+    close = difflib.get_close_matches(name[:100], list(valid), 1, cutoff=0.6)
+    return f"nearest valid: {close[0]}" if close else "nothing valid is spelt like it, see --help"
+
+
+@dataclasses.dataclass(frozen=True)
+class Misfit:
+    """What is wrong at `path`."""
+
+    path: KeyPath
+    text: str
+    kind: Literal["unknown key", "missing key", "wrong value"] = "wrong value"
+
+
+@dataclasses.dataclass(frozen=True)
+class Accepted:
+    """A dataclass field whose value has the right type, with the metadata the field was declared with."""
+
+    path: KeyPath
+    value: Any
+    about: Mapping[str, Any]
+
+
+class Checker:
+    """Fits values to types and collects every misfit instead of stopping at the first.
+
+    A dataclass may define `conflicts()`, an iterable of (path, text) for what no single field can get wrong.
+    """
+
+    def __init__(self) -> None:
+        self.misfits: list[Misfit] = []
+        self.accepted: list[Accepted] = []
+
+    def fit(self, value: Any, hint: Any, path: KeyPath) -> Any:
+        """Return `value` as `hint` wants it: mappings become dataclasses, numeric text becomes a float."""
+        if is_union(hint):
+            return self._fit_union(value, hint, path)
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+            return self.build(hint, value, path)
+        plain, inner = get_origin(hint) or hint, get_args(hint)
+        if plain in (list, tuple) and isinstance(value, list):
+            item = inner[0] if inner else Any
+            return plain(self.fit(entry, item, (*path, i)) for i, entry in enumerate(value))
+        if plain is dict and isinstance(value, dict):
+            return {key: self._fit_entry(key, entry, inner, path) for key, entry in value.items()}
+        if _is_plain(value, plain, inner):
+            return value
+        if plain is float and isinstance(value, str) and _is_number(value):
+            return float(value)
+        self.misfits.append(Misfit(path, _mismatch(value, hint)))
+        return value
+
+    def _fit_entry(self, key: Any, value: Any, inner: tuple[Any, ...], path: KeyPath) -> Any:
+        if inner and inner[0] is str and not isinstance(key, str):
+            self.misfits.append(
+                Misfit((*path, str(key)), f"found the key {show(key)}, valid: str, so put it in quotes")
+            )
+        return self.fit(value, inner[1] if inner else Any, (*path, str(key)))
+
+    def _fit_union(self, value: Any, hint: Any, path: KeyPath) -> Any:
+        if type(value) in get_args(hint):
+            return value
+        near: Checker | None = None
+        for member in get_args(hint):
+            trial = Checker()
+            fitted = trial.fit(value, member, path)
+            if not trial.misfits:
+                self.accepted += trial.accepted
+                return fitted
+            if any(misfit.path != path for misfit in trial.misfits):
+                near = trial
+        # A mapping or list that nearly fits is explained from within, anything else as a whole.
+        self.misfits += near.misfits if near else [Misfit(path, _mismatch(value, hint))]
+        self.accepted += near.accepted if near else []
+        return value
+
+    def build(self, cls: type[T], values: Mapping[Any, Any], path: KeyPath = ()) -> T | None:
+        """Return an instance of the dataclass `cls`, or None if anything in `values` does not fit it."""
+        before, hints = len(self.misfits), get_type_hints(cls)
+        fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for key in values:
+            if key not in fields:
+                text = f"unknown key; {nearest(str(key), fields)}"
+                self.misfits.append(Misfit((*path, str(key)), text, "unknown key"))
+        fitted = {}
+        for name, field in fields.items():
+            if name in values:
+                fitted[name] = self.fit_field(values[name], hints[name], (*path, name), field.metadata)
+            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                text = f"missing key, valid: {describe(hints[name])}"
+                self.misfits.append(Misfit((*path, name), text, "missing key"))
+        if len(self.misfits) > before:
+            return None
+        instance = cls(**fitted)
+        conflicts: Iterable[tuple[KeyPath, str]] = getattr(instance, "conflicts", tuple)()
+        self.misfits += [Misfit((*path, *inside), text) for inside, text in conflicts]
+        return instance
+
+    def fit_field(self, value: Any, hint: Any, path: KeyPath, about: Mapping[str, Any]) -> Any:
+        """Fit the value of a declared key, then hold it to the limits in its metadata."""
+        before = len(self.misfits)
+        fitted = self.fit(value, hint, path)
+        broken = len(self.misfits) == before and broken_limit(fitted, about)
+        if broken:
+            self.misfits.append(Misfit(path, f"found {show(value)}, valid: {broken}"))
+        if len(self.misfits) == before:
+            self.accepted.append(Accepted(path, fitted, about))
+        return fitted
+
+
+def broken_limit(value: Any, about: Mapping[str, Any]) -> str | None:
+    """Say which of the limits `above`, `least`, `most` and `filled` the value breaks, if any."""
+    if isinstance(value, int | float):
+        # Written so that a NaN breaks them all.
+        if "above" in about and not value > about["above"]:
+            return f"a number above {about['above']}"
+        if "least" in about and not value >= about["least"]:
+            return f"a number of at least {about['least']}"
+        if "most" in about and not value <= about["most"]:
+            return f"a number of at most {about['most']}"
+    if about.get("filled") and value is not None and not value:
+        return "something that is not empty"
+    return None
+
+
+def _is_plain(value: Any, plain: Any, inner: tuple[Any, ...]) -> bool:
+    if plain is Literal:
+        return any(value == option and type(value) is type(option) for option in inner)
+    if isinstance(value, bool):
+        return plain in (bool, Any)
+    if plain is float:
+        return isinstance(value, int | float)
+    if plain is type(None) or plain in (int, str, bool, list, dict, tuple):
+        return isinstance(value, plain)
+    # Anything else is a class that YAML cannot spell, so whoever takes the value judges it.
+    return not dataclasses.is_dataclass(plain)
+
+
+def _is_number(text: str) -> bool:
+    """True for `1e-5`, which YAML 1.1 reads as text, but not for `nan` or `inf`."""
+    try:
+        return float(text) is not None and not any(letter in text.lower() for letter in "nif_")
+    except ValueError:
+        return False
+
+
+def _mismatch(value: Any, hint: Any) -> str:
+    quoted = isinstance(value, bool) and str in (hint, *get_args(hint))
+    trap = "; quote it: YAML reads a bare yes, no, on or off as a bool" if quoted else ""
+    return f"found {show(value)}, valid: {describe(hint)}{trap}"
+
+
+def from_text(text: str, parsed: Any, hint: Any) -> Any:
+    """Choose between the `text` of a command-line value and what YAML makes of it: a str key keeps its text."""
+    if isinstance(parsed, str) or not _fits(parsed, hint):
+        return text if _fits(text, hint) else parsed
+    return parsed
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    trial = Checker()
+    trial.fit(value, hint, ())
+    return not trial.misfits

@@ -1,0 +1,144 @@
+"""The verb compare: what it writes, what it refuses, and in which words."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phi_reasoning import compare
+from phi_reasoning.evaluation import records
+
+SAMPLING = {"temperature": 0.8, "top_p": 0.95, "top_k": 50, "max_new_tokens": 96}
+
+
+def exam_rows(right: int, items: int = 12, runs: int = 4) -> list[dict[str, Any]]:
+    """Items below `right` are solved in every run, the others in the first."""
+    return [
+        {
+            "task": "addition",
+            "item": item,
+            "run": run,
+            "seed": 100 * item + run,
+            "difficulty": None,
+            "prompt": f"{item} + 1",
+            "response": f"<think>\n{item}\n</think>\n{item + 1}",
+            "tokens": 20 + right + run,
+            "ended": True,
+            "format_ok": True,
+            "outcome": "correct" if item < right or run == 0 else "wrong",
+            "answer": str(item + 1),
+            "gold": str(item + 1),
+        }
+        for item in range(items)
+        for run in range(runs)
+    ]
+
+
+def write(folder: Path, rows: list[dict[str, Any]], **metadata: Any) -> Path:
+    folder.mkdir()
+    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "metadata.json").write_text(
+        json.dumps({"sampling": SAMPLING, "prompts_sha256": "a", "runs": 4, **metadata})
+    )
+    return folder
+
+
+def run(before: Path, after: Path, output: Path) -> None:
+    compare.main(["--before", str(before), "--after", str(after), "--output_dir", str(output), "--draws", "500"])
+
+
+def refusal(before: Path, after: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    output = before.parent / "out"
+    with pytest.raises(SystemExit) as stopped:
+        run(before, after, output)
+    said = capsys.readouterr()
+    assert stopped.value.code == 2 and said.out == "" and said.err.count("\n") == 1
+    assert not output.exists()
+    return said.err
+
+
+def test_it_writes_and_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = write(tmp_path / "a", exam_rows(2)), write(tmp_path / "b", exam_rows(8))
+    run(before, after, tmp_path / "deep" / "out")
+    written = json.loads((tmp_path / "deep" / "out" / "compare.json").read_text())
+    assert (written["before"], written["after"]) == (str(before), str(after))
+    assert written["difference"] == pytest.approx(6 * 0.75 / 12)
+    assert (written["wins"], written["losses"], written["ties"]) == (6, 0, 6)
+    assert written["tokens"]["difference"] == pytest.approx(6)
+    assert records.load_comparison(tmp_path / "deep" / "out") == written
+    printed = capsys.readouterr().out
+    assert "37.5%" in printed and "75.0%" in printed and "+37.5" in printed
+    assert "12 items: 6 better, 0 worse, 6 unchanged; 4 runs before, 4 after" in printed
+
+
+def test_the_command(tmp_path: Path) -> None:
+    before, after = write(tmp_path / "a", exam_rows(2)), write(tmp_path / "b", exam_rows(8, items=11))
+    words = ["--before", str(before), "--after", str(after), "--output_dir", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "phi_reasoning.compare", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    expected = f"cannot compare {before} with {after}: after ({after}) lacks 1 items, the first is addition 11\n"
+    assert done.stderr.endswith(expected) and done.stderr.count("\n") == 1
+
+
+def test_all_differences_are_named_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = exam_rows(8)
+    for row in other:
+        row["prompt"] += " = ?" if row["item"] == 5 else ""
+    before = write(tmp_path / "a", exam_rows(2))
+    after = write(tmp_path / "b", other, sampling=SAMPLING | {"temperature": 1.0})
+    said = refusal(before, after, capsys)
+    assert "prompt differs on 1 items, the first is addition 5" in said
+    assert "sampling.temperature is 0.8 before and 1.0 after" in said
+
+
+def test_a_different_system_message_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = write(tmp_path / "a", exam_rows(2))
+    after = write(tmp_path / "b", exam_rows(2), prompts_sha256="b")
+    assert "prompts_sha256 is a before and b after" in refusal(before, after, capsys)
+
+
+def broken(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        path = folder / "results.jsonl"
+        path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+
+    return apply
+
+
+def edited(**fields: Any) -> Callable[[Path], None]:
+    return broken(lambda lines: [*lines[:6], json.dumps(json.loads(lines[6]) | fields), *lines[7:]])
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda folder: (folder / "results.jsonl").unlink(), "results.jsonl: no such file"),
+        (lambda folder: (folder / "metadata.json").unlink(), "metadata.json: no such file"),
+        (lambda folder: (folder / "results.jsonl").write_text(""), "results.jsonl: empty file"),
+        (lambda folder: (folder / "results.jsonl").write_bytes(b"\xff\xfe{}"), "byte 0 is not UTF-8"),
+        (lambda folder: (folder / "metadata.json").write_text("[]"), "metadata.json: a JSON list; valid is an object"),
+        (lambda folder: (folder / "metadata.json").write_text("{}"), "metadata.json: sampling is null"),
+        (broken(lambda lines: [*lines[:6], lines[6][:30], *lines[7:]]), "line 7: not JSON"),
+        (broken(lambda lines: [*lines, "3"]), "line 49: a JSON int"),
+        (broken(lambda lines: lines[:-1]), "no row for addition item 11 run 3; valid is all of 12 items x 4 runs"),
+        (broken(lambda lines: [*lines, lines[0]]), "two rows for addition item 0 run 0"),
+        (edited(outcome="right"), 'line 7: outcome is "right"; valid are correct, wrong, unparsed, timeout'),
+        (edited(item=True), "line 7: item is true; valid is int"),
+        (edited(answer=7), "line 7: answer is 7; valid is str or null"),
+        (edited(seed=100), "runs 0 and 2 of addition item 1 share seed 100"),
+        (broken(lambda lines: ["{}", *lines]), "line 1: no field task"),
+        (broken(lambda lines: lines[::2]), "results.jsonl: 2 runs; valid are the 4 of metadata.json"),
+    ],
+)
+def test_bad_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], None], expected: str
+) -> None:
+    before, after = write(tmp_path / "a", exam_rows(2)), write(tmp_path / "b", exam_rows(8))
+    change(after)
+    said = refusal(before, after, capsys)
+    assert expected in said and str(after) in said

@@ -1,0 +1,119 @@
+"""The arrows of the architecture: who may import whom, and how long a file may get."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "phi_reasoning"
+VERBS = {"prepare", "curate", "sft", "grpo", "merge", "eval", "compare", "report", "doctor", "push"}
+PARTS = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+PARTS |= {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+DEPENDENCIES = """
+accelerate bitsandbytes bs4 datasets datatrove deepspeed evaluate flash_attn httpx huggingface_hub
+jinja2 kernels liger_kernel math_verify matplotlib numpy openai packaging pandas peft playwright pyarrow pytest
+safetensors tokenizers torch tqdm trackio transformers trl vllm wandb yaml
+"""
+
+RECIPE_PARTS = {"batch", "keys", "library", "manual", "origins", "plugins", "schema", "shipped"}
+ALLOWED = {
+    "config": RECIPE_PARTS,
+    "manual": {"keys", "library", "schema"},
+    "keys": {"schema"},
+    "library": {"schema"},
+    "origins": {"schema", "shipped"},
+    "plugins": {"shipped"},
+    "grading": set(),
+    "shipped": set(),
+    "schema": set(),
+    "batch": set(),
+    "errors": set(),
+    "tasks": {"grading", "errors"},
+    "data": {"grading", "tasks", "errors"},
+    "evaluation": {"grading", "tasks", "errors"},
+    "trainers": {"errors"},
+    "model": {"errors"},
+    "lineage": {"errors"},
+    "cli": {"config", "shipped", "errors"},
+    "demo": {"config", "shipped", "errors"},
+}
+FOR_VERBS = {"config", "model", "data", "evaluation", "trainers", "grading", "tasks", "lineage", "plugins"}
+FOR_VERBS |= {"shipped", "errors"}
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+REWARDS = sorted(ROOT.glob("rewards/*.py"))
+FOLDERS = ("src", "rewards", "benchmarks", "tests")
+WRITTEN = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def label(path):
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> set[str]:
+    """Every dotted name that the file imports, inside functions too, relative imports spelt out."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                above = path.relative_to(PACKAGE.parent).parts[: -node.level]
+                module = ".".join([*above, *([module] if module else [])])
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def ours(names: set[str]) -> set[str]:
+    """The parts of the package among imported names."""
+    return {name.split(".")[1] for name in names if name.startswith("phi_reasoning.")} & PARTS
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=label)
+def test_arrows(path):
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if part == "__init__":
+        assert not ours(imports(path))
+        return
+    allowed = FOR_VERBS if part in VERBS else ALLOWED.get(part)
+    assert allowed is not None, f"{part} has no place among the layers yet"
+    assert ours(imports(path)) - {part} <= allowed
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=label)
+def test_nobody_imports_a_verb_or_what_is_opened_by_path(path):
+    names = imports(path)
+    assert not ours(names) & (VERBS | {"cli", "demo"}), "verbs are programs, not libraries"
+    tops = {name.split(".")[0] for name in names}
+    assert not tops & {"rewards", "recipes", "benchmarks", "tests"}, "plug-ins are loaded by file, never imported"
+
+
+@pytest.mark.parametrize("path", REWARDS, ids=label)
+def test_reward_files_stand_alone(path):
+    names = imports(path)
+    assert ours(names) <= {"grading", "tasks"}
+    assert not {name.split(".")[0] for name in names} & {"rewards", *(other.stem for other in REWARDS)}
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=label)
+def test_nobody_imports_what_trl_calls_experimental(path):
+    assert not [name for name in imports(path) if name.startswith("trl.experimental")]
+
+
+def test_no_module_shadows_a_dependency():
+    # Running src/phi_reasoning/sft.py by path puts its folder first on sys.path.
+    names = {path.stem for path in PACKAGE.iterdir()}
+    assert not names & set(DEPENDENCIES.split())
+    assert not names & sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=label)
+def test_files_and_functions_stay_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 350
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 80, node.name

@@ -1,0 +1,74 @@
+import json
+from collections import Counter
+
+import datasets
+import pytest
+
+from phi_reasoning.keys import DatasetConfig
+from phi_reasoning.data import mixture
+from phi_reasoning.errors import InputError
+
+
+def part(name, size):
+    return datasets.Dataset.from_list([{"source": name, "row": i} for i in range(size)])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "weights", "expected"),
+    [
+        ([100, 100], [1, 1], [100, 100]),
+        ([100, 100], [3, 1], [150, 50]),
+        ([10, 90], [0.5, 0.5], [50, 50]),
+        ([7, 3, 1], [1, 1, 1], [4, 4, 3]),  # 11/3 each: largest remainders, first come first
+    ],
+)
+def test_weights_are_sampling_shares(sizes, weights, expected):
+    parts = mixture.mix([part(str(i), size) for i, size in enumerate(sizes)], weights, seed=0)
+    assert [len(p) for p in parts] == expected
+    for original, chosen in zip(sizes, parts, strict=True):
+        uses = Counter(chosen["row"])
+        counts = [uses[row] for row in range(original)]
+        assert max(counts) - min(counts) <= 1  # no row is favoured
+
+
+def test_choice_of_rows_depends_on_the_seed_alone():
+    first, again, other = (mixture.mix([part("a", 50), part("b", 50)], [9, 1], seed=s)[1]["row"] for s in (0, 0, 1))
+    assert first == again != other
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_columns_are_mapped_and_formats_agree(tmp_path):
+    rows = [{"question": f"q{i}", "answer": str(i), "prompt": "other"} for i in range(5)]
+    jsonl = write(tmp_path / "a.jsonl", rows)
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "a.parquet")
+    columns = {"problem": "question", "solution": "answer"}
+    for path in (jsonl, str(tmp_path / "a.parquet")):
+        loaded = mixture.load([DatasetConfig(path=path, columns=columns)], mixture.RL_COLUMNS, 0)
+        assert loaded["problem"][:] == [f"q{i}" for i in range(5)] and loaded["solution"][:] == list("01234")
+
+
+def test_problems_become_conversations():
+    rows = mixture.problems_as_prompts(datasets.Dataset.from_list([{"problem": "1+1?", "solution": "2"}]))
+    assert rows[0] == {"solution": "2", "prompt": [{"role": "user", "content": "1+1?"}]}
+    with pytest.raises(InputError, match="problem"):
+        mixture.problems_as_prompts(datasets.Dataset.from_list([{"prompt": "1+1?", "solution": "2"}]))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "empty"),
+        ('{"problem": "a", "solution": "1"}\n{"problem": \n', r"a\.jsonl:2: not valid JSON"),
+        ('{"problem": "a", "solution": "1"}\n[1]\n', r"a\.jsonl:2: found list"),
+        ('{"problem": "a", "solution": "1"}\n{"problem": ["b"], "solution": "1"}\n', r"a\.jsonl:2: problem is list"),
+        ('{"problem": "a"}\n', "valid: prompt.solution or problem.solution"),
+    ],
+)
+def test_bad_files_name_the_row(tmp_path, text, says):
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(InputError, match=says):
+        mixture.load([DatasetConfig(path=str(tmp_path / "a.jsonl"))], mixture.RL_COLUMNS, 0)
