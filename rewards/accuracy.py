@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from phi_reasoning.grading import completion_text, gold_problems
+from phi_reasoning.grading import completion_text
 from phi_reasoning.tasks import verdicts
 
 
@@ -19,13 +19,5 @@ def accuracy(
     Only what follows the last `</think>` counts; the length, the format and the end token do not.
     """
     texts = [completion_text(completion) for completion in completions]
-    task, instance = task or [None] * len(texts), instance or [None] * len(texts)
-    problems = gold_problems(solution)
-    rows = [row for row, problem in enumerate(problems) if problem is None or task[row] is not None]
-
-    def pick(column: Sequence[Any]) -> list[Any]:
-        return [column[row] for row in rows]
-
-    graded = verdicts(pick(texts), pick(solution), pick(task), pick(instance))
-    rewards = {row: float(verdict.correct) for row, verdict in zip(rows, graded, strict=True)}
-    return [rewards.get(row) for row in range(len(texts))]
+    graded = verdicts(texts, solution, task, instance)
+    return [None if verdict is None else float(verdict.correct) for verdict in graded]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from phi_reasoning.grading import completion_text, gold_problems, think_block_valid
+from phi_reasoning.grading import Verdict, completion_text, think_block_valid
 from phi_reasoning.tasks import verdicts
 
 Completion = str | Sequence[Mapping[str, Any]]
@@ -71,15 +71,19 @@ class LengthAwareAccuracy:
         if self.end_ids is None:
             raise ValueError("LengthAwareAccuracy needs end_ids, the token ids that end a turn, such as [100265]")
         texts = [completion_text(completion) for completion in completions]
-        correct = _correctness(texts, solution, columns.get("task"), columns.get("instance"))
+        graded = verdicts(texts, solution, columns.get("task"), columns.get("instance"))
         ended = [len(ids) > 0 and ids[-1] in self.end_ids for ids in completion_ids]
         valid = [think_block_valid(text) for text in texts]
         lengths = [len(ids) for ids in completion_ids]
         if columns.get("log_metric"):
-            _log(columns["log_metric"], correct, lengths, ended, valid)
-        rows = zip(correct, lengths, ended, valid, strict=True)
+            _log(columns["log_metric"], graded, lengths, ended, valid)
+        if columns.get("log_extra"):
+            columns["log_extra"]("outcome", [verdict.outcome if verdict else None for verdict in graded])
+            columns["log_extra"]("tokens", lengths)
+        rows = zip(graded, lengths, ended, valid, strict=True)
         return [
-            None if right is None else self.reward(right, length, end, think) for right, length, end, think in rows
+            None if verdict is None else self.reward(verdict.correct, length, end, think)
+            for verdict, length, end, think in rows
         ]
 
     def reward(self, correct: bool, length: int, ended: bool = True, valid: bool = True) -> float:
@@ -100,28 +104,9 @@ def _cosine(progress: float) -> float:
     return (1 + cos(pi * min(1.0, progress))) / 2
 
 
-def _correctness(
-    texts: Sequence[str],
-    solution: Sequence[Any],
-    task: Sequence[str | None] | None,
-    instance: Sequence[Any] | None,
-) -> list[bool | None]:
-    """Return whether each text is right, None where there is neither a task to check it nor a sound solution."""
-    task, instance = task or [None] * len(texts), instance or [None] * len(texts)
-    problems = gold_problems(solution)
-    rows = [row for row, problem in enumerate(problems) if problem is None or task[row] is not None]
-
-    def pick(column: Sequence[Any]) -> list[Any]:
-        return [column[row] for row in rows]
-
-    graded = verdicts(pick(texts), pick(solution), pick(task), pick(instance))
-    correct = {row: verdict.correct for row, verdict in zip(rows, graded, strict=True)}
-    return [correct.get(row) for row in range(len(texts))]
-
-
 def _log(
     log_metric: Callable[[str, float], None],
-    correct: Sequence[bool | None],
+    graded: Sequence[Verdict | None],
     lengths: Sequence[int],
     ended: Sequence[bool],
     valid: Sequence[bool],
@@ -131,12 +116,12 @@ def _log(
     One mean per batch would weigh a process with a single right answer like one with eight. A process may leave a
     name out (TRL gathers the names first); it must not log NaN, which would spoil the mean of all.
     """
-    for right, length, end, think in zip(correct, lengths, ended, valid, strict=True):
+    for verdict, length, end, think in zip(graded, lengths, ended, valid, strict=True):
         log_metric("clipped", float(not end))
         log_metric("bad_format", float(not think))
-        if right is not None:
-            log_metric("accuracy", float(right))
-            log_metric("length_right" if right else "length_wrong", float(length))
+        if verdict is not None:
+            log_metric("accuracy", float(verdict.correct))
+            log_metric("length_right" if verdict.correct else "length_wrong", float(length))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from phi_reasoning import config, library
-from phi_reasoning.batch import Batch
+from phi_reasoning import config
+from phi_reasoning.config import library
+from phi_reasoning.config.batch import Batch
 
 SFT = {
     "model_name_or_path": "microsoft/phi-4",

@@ -17,18 +17,11 @@ jinja2 kernels liger_kernel math_verify matplotlib numpy openai packaging pandas
 safetensors tokenizers torch tqdm trackio transformers trl vllm wandb yaml
 """
 
-RECIPE_PARTS = {"batch", "keys", "library", "manual", "origins", "plugins", "schema", "shipped"}
 ALLOWED = {
-    "config": RECIPE_PARTS,
-    "manual": {"keys", "library", "schema"},
-    "keys": {"schema"},
-    "library": {"schema"},
-    "origins": {"schema", "shipped"},
+    "config": {"plugins", "shipped"},
     "plugins": {"shipped"},
     "grading": set(),
     "shipped": set(),
-    "schema": set(),
-    "batch": set(),
     "errors": set(),
     "tasks": {"grading", "errors"},
     "data": {"grading", "tasks", "errors"},

@@ -4,7 +4,7 @@ from collections import Counter
 import datasets
 import pytest
 
-from phi_reasoning.keys import DatasetConfig
+from phi_reasoning.config.keys import DatasetConfig
 from phi_reasoning.data import mixture
 from phi_reasoning.errors import InputError
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from phi_reasoning import config, keys
+from phi_reasoning import config
+from phi_reasoning.config import keys
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted(ROOT.glob("recipes/**/*.yaml"))

@@ -74,7 +74,9 @@ def test_unknown_names_are_refused_with_the_valid_ones(arguments, says):
         tasks.item(*arguments)
 
 
-@pytest.mark.parametrize("difficulty", [{"digits": [3, 2]}, {"digits": [0, 2]}, {"operations": "*"}, {"operations": ""}])
+@pytest.mark.parametrize(
+    "difficulty", [{"digits": [3, 2]}, {"digits": [0, 2]}, {"operations": "*"}, {"operations": ""}]
+)
 def test_impossible_difficulty_is_refused(difficulty):
     with pytest.raises(ValueError, match="must be"):
         tasks.item("arithmetic", "train", 0, 0, **difficulty)

@@ -92,7 +92,8 @@ def test_rows_are_the_mean_of_related_rows():
     model = tiny.build_model(32, 64, 1, 2, 1, 250000, 64, seed=1)
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     kept = embedding[:350].clone()
-    expected = [matrix[tokenizer.encode("think", add_special_tokens=False)].mean(dim=0) for matrix in (embedding, head)]
+    word = tokenizer.encode("think", add_special_tokens=False)
+    expected = [matrix[word].mean(dim=0) for matrix in (embedding, head)]
     related = {"<think>": ["think"], "</think>": ["think"]}
     tokens.initialise_rows(model, tokenizer, related, noise=0.0, seed=0)
     for matrix, row in zip((embedding, head), expected, strict=True):

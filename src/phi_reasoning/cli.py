@@ -37,9 +37,11 @@ def usage(verb: str) -> None:
     """Print what there is; an unknown verb exits with status 2."""
     lines = [f"  {name:9}{text}" for name, text in VERBS.items()]
     lines += ["  demo     the whole pipeline at toy size", "  init     copy recipes, rewards and configs here to edit"]
-    text = f"phi-reasoning {__version__}\n\nphi-reasoning VERB --config RECIPE.yaml [--key value ...]\n" + "\n".join(lines)
+    title = f"phi-reasoning {__version__}"
     if verb in ("", "-h", "--help", "--version"):
-        print(text.splitlines()[0] if verb == "--version" else text)
+        print(
+            title if verb == "--version" else "\n".join([f"{title}: phi-reasoning VERB --config RECIPE.yaml", *lines])
+        )
         return
     print(f"phi-reasoning: no verb {verb!r}; valid: {', '.join([*VERBS, 'demo', 'init'])}", file=sys.stderr)
     raise SystemExit(2)

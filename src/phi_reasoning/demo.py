@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="phi-reasoning demo", description=main.__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(), help="where output/tiny goes (default: here)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the weights, the data, training and sampling")
-    parser.add_argument("--quick", action="store_true", help="a few steps per stage: tries the plumbing, learns nothing")
+    parser.add_argument("--quick", action="store_true", help="a few steps a stage: tries the plumbing, learns nothing")
     options = parser.parse_args(argv)
     options.folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -66,8 +66,10 @@ def run(stage: Stage, label: str, options: argparse.Namespace) -> None:
     if options.quick:
         arguments += stage.quick
     launcher = [*LAUNCHER] if stage.launched else []
-    shown = ["accelerate launch", *launcher[1:]] if launcher else ["python -m"]
-    print(f"\n{label} {stage.says}\n$ {' '.join(shown)} phi_reasoning.{stage.verb} {shlex.join(arguments)}", flush=True)
+    shown = ["accelerate", "launch", *launcher[1:]] if launcher else ["python", "-m"]
+    print(
+        f"\n{label} {stage.says}\n$ {shlex.join(shown)} phi_reasoning.{stage.verb} {shlex.join(arguments)}", flush=True
+    )
     # accelerate opens its configuration itself, and knows nothing of the shipped copy.
     launcher = [str(shipped.find(part)) if part.endswith("cpu.yaml") else part for part in launcher]
     command = [sys.executable, "-m", *launcher, f"phi_reasoning.{stage.verb}", *arguments]

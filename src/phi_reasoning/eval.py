@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
             "runs": own.runs,
             "seed": own.seed,
             "sampling": sampling,
-            "prompts_sha256": lineage.text_sha256("\n".join(question.prompt for question in asked)),
+            "prompts_sha256": lineage.text_sha256("\n".join(runs.rendered(tokenizer, question) for question in asked)),
         }
         (folder / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
         with results.open("a", encoding="utf-8") as file:

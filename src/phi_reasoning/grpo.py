@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
             recipe.values,
             tokenizer=tokenizer,
             parent=parent,
-            data=mixture.describe(recipe.own.datasets),
+            data=lineage.sources(recipe.own.datasets),
             plugins=sorted({reward.source for reward in rewards if reward.source}),
         )
 

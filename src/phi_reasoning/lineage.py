@@ -172,6 +172,16 @@ def write(
     partial.replace(folder / FILE)
 
 
+def sources(entries: Iterable[Any]) -> list[dict[str, Any]]:
+    """Describe the `datasets` of a recipe: a local file by its hash, a Hub id by its revision."""
+    return [
+        {"path": entry.path, "sha256": file_sha256(Path(entry.path))}
+        if Path(entry.path).is_file()
+        else {"path": entry.path, "name": entry.name, "split": entry.split, "revision": entry.revision}
+        for entry in entries
+    ]
+
+
 def versions() -> dict[str, str]:
     """Return the installed versions of the packages that shape a result."""
     found = {}

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
         return
 
     if own.tiny_model:
-        base, model = tiny.build_tokenizer(), tiny.build_model(**asdict(own.tiny_model))
+        base, model = tiny.build_tokenizer(), tiny.build_model(**asdict(own.tiny_model), seed=own.seed)
         parent = {"path": "tiny_model"}
     else:
         source = {"pretrained_model_name_or_path": own.model_name_or_path, "revision": own.model_revision}

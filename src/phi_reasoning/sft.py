@@ -39,9 +39,7 @@ def main(argv: list[str] | None = None) -> None:
             raise InputError(f"{recipe.own.chat_template}: {error}") from None
 
     rows = mixture.load(recipe.own.datasets, mixture.SFT_COLUMNS, arguments.seed)
-    held_out = recipe.own.eval_datasets and mixture.load(
-        recipe.own.eval_datasets, mixture.SFT_COLUMNS, arguments.seed
-    )
+    held_out = recipe.own.eval_datasets and mixture.load(recipe.own.eval_datasets, mixture.SFT_COLUMNS, arguments.seed)
     arguments.model_init_kwargs = {**(arguments.model_init_kwargs or {}), **checkpoint.init_kwargs(model)}
     trainer = SFTTrainer(
         model=model.model_name_or_path,
@@ -66,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
             recipe.values,
             tokenizer=tokenizer,
             parent=parent,
-            data=mixture.describe(recipe.own.datasets),
+            data=lineage.sources(recipe.own.datasets),
         )
 
 

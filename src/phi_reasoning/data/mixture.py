@@ -9,7 +9,6 @@ import datasets
 import numpy as np
 
 from phi_reasoning.errors import InputError
-from phi_reasoning.lineage import file_sha256
 
 FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 SFT_COLUMNS = (("messages",), ("prompt", "completion"))
@@ -48,16 +47,6 @@ def mix(parts: Sequence[datasets.Dataset], weights: Sequence[float], seed: int) 
     return chosen
 
 
-def describe(entries: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return what `lineage.json` says of each dataset: a local file's hash, a Hub id's revision."""
-    return [
-        {"path": entry.path, "sha256": file_sha256(Path(entry.path))}
-        if Path(entry.path).suffix in FORMATS
-        else {"path": entry.path, "name": entry.name, "split": entry.split, "revision": entry.revision}
-        for entry in entries
-    ]
-
-
 def _load(entry: Any, columns: Sequence[tuple[str, ...]]) -> datasets.Dataset:
     kind = FORMATS.get(Path(entry.path).suffix)
     if kind:
@@ -75,7 +64,8 @@ def _load(entry: Any, columns: Sequence[tuple[str, ...]]) -> datasets.Dataset:
         raise InputError(f"{entry.path}: no rows in split {entry.split}")
     if not any(set(names) <= set(rows.column_names) for names in columns):
         valid = " or ".join("+".join(names) for names in columns)
-        raise InputError(f"{entry.path}: columns {', '.join(rows.column_names)}; valid: {valid} (map them by `columns`)")
+        found = ", ".join(rows.column_names)
+        raise InputError(f"{entry.path}: columns {found}; valid: {valid} (map them by `columns`)")
     return rows
 
 

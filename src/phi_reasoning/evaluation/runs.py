@@ -43,6 +43,12 @@ def questions(entries: Sequence[Any], seed: int) -> list[Question]:
     return found
 
 
+def rendered(tokenizer: PreTrainedTokenizerBase, question: Question) -> str:
+    """Return the text the model continues."""
+    turns = [{"role": "user", "content": question.prompt}]
+    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+
 def seed_of(question: Question, run: int, seed: int) -> int:
     """Return the sampling seed of one completion: a hash of task, item, run and the recipe's seed."""
     return tasks.digest("completion", question.task, question.item, run, seed)
@@ -97,12 +103,7 @@ def _complete(
     sampling: dict[str, Any],
 ) -> list[tuple[list[int], bool]]:
     """Return each completion's token ids without padding, and whether it ended by itself."""
-    texts = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": question.prompt}], tokenize=False, add_generation_prompt=True
-        )
-        for question, _ in batch
-    ]
+    texts = [rendered(tokenizer, question) for question, _ in batch]
     # The template writes every special token itself.
     inputs = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
     inputs = inputs.to(model.device)
@@ -142,7 +143,7 @@ def _records(
 ) -> list[dict[str, Any]]:
     responses = tokenizer.batch_decode([ids for ids, _ in completions], skip_special_tokens=True)
     asked = [question for question, _ in batch]
-    verdicts = tasks.verdicts(responses, [q.gold for q in asked], [q.task for q in asked], [q.instance for q in asked])
+    verdicts = [tasks.get(q.task).check(q.instance, text) for q, text in zip(asked, responses, strict=True)]
     return [
         {
             "task": question.task,

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from phi_reasoning.errors import InputError
-from phi_reasoning.grading import Verdict, grade_batch
+from phi_reasoning.grading import Verdict, gold_problems, grade_batch
 
 # Shares of the instance space. The split an instance belongs to is a property of the instance, not of the seed, so
 # that no seed of one split can ever produce an item of another.
@@ -76,18 +75,21 @@ def item(name: str, split: str, seed: int, index: int, **difficulty: Any) -> dic
 
 def verdicts(
     responses: Sequence[str],
-    solutions: Sequence[str],
+    solutions: Sequence[Any],
     task: Sequence[str | None] | None = None,
     instance: Sequence[dict[str, Any] | str | None] | None = None,
-) -> list[Verdict]:
+) -> list[Verdict | None]:
     """Grade responses, each by its own task's checker where it names one, else against its solution.
 
+    None stands for a solution that nothing can be graded against.
     Instances may be JSON text: a column of objects with different keys would be filled up with nulls by `datasets`.
     """
     task = task or [None] * len(responses)
     instances = [json.loads(x) if isinstance(x, str) else x for x in instance or [None] * len(responses)]
     plain = [i for i, name in enumerate(task) if name is None]
+    problems = gold_problems([solutions[i] for i in plain])
+    plain = [i for i, problem in zip(plain, problems, strict=True) if problem is None]
     graded = dict(zip(plain, grade_batch([responses[i] for i in plain], [solutions[i] for i in plain]), strict=True))
     return [
-        graded[i] if name is None else get(name).check(instances[i], responses[i]) for i, name in enumerate(task)
+        graded.get(i) if name is None else get(name).check(instances[i], responses[i]) for i, name in enumerate(task)
     ]

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+
+# The old name is the one that every supported version of transformers accepts.
+warnings.filterwarnings("ignore", message=r".*gradient_checkpointing. is deprecated", category=FutureWarning)
 
 LOG = "log.jsonl"
 # What the progress bar shows, where a trainer logs it.
@@ -37,7 +41,8 @@ class Progress(ProgressCallback):
         """Put the metrics behind the bar."""
         if self.training_bar is not None and logs:
             values = {name: _numbers({key: logs[key]})[key] for key, name in SHOWN.items() if key in logs}
-            self.training_bar.set_postfix({name: f"{value:.3g}" for name, value in values.items() if value is not None})
+            shown = {name: f"{value:.3g}" for name, value in values.items() if value is not None}
+            self.training_bar.set_postfix(shown)
 
 
 class RunLog(TrainerCallback):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from phi_reasoning import shipped
-from phi_reasoning.schema import KeyPath, show
+from phi_reasoning.config.schema import KeyPath, show
 
 COMMAND_LINE = ""
 Duplicate = tuple[KeyPath, int, int]

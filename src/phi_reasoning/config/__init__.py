@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from phi_reasoning import library, manual, plugins, shipped
-from phi_reasoning.batch import Batch
-from phi_reasoning.keys import STAGES, about
-from phi_reasoning.origins import (
+from phi_reasoning import plugins, shipped
+from phi_reasoning.config import library, manual
+from phi_reasoning.config.batch import Batch
+from phi_reasoning.config.keys import STAGES, about
+from phi_reasoning.config.origins import (
     COMMAND_LINE,
     Kind,
     Origin,
@@ -24,7 +25,7 @@ from phi_reasoning.origins import (
     read_command_line,
     read_files,
 )
-from phi_reasoning.schema import Checker, KeyPath, Misfit, describe, from_text, nearest, show
+from phi_reasoning.config.schema import Checker, KeyPath, Misfit, describe, from_text, nearest, show
 
 REQUIRED = ("model_name_or_path", "output_dir")
 # Limits on library keys, in the words our own keys use for theirs.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from phi_reasoning.schema import KeyPath
+from phi_reasoning.config.schema import KeyPath
 
 Conflicts = Iterator[tuple[KeyPath, str]]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
@@ -86,7 +86,6 @@ class TinyModelConfig:
     num_key_value_heads: int = field(default=2, metadata=about("Key and value heads.", least=1))
     rope_theta: float = field(default=250000.0, metadata=about("RoPE base before it is doubled.", above=0))
     max_position_embeddings: int = field(default=16384, metadata=about("Positions before they double.", least=1))
-    seed: int = field(default=0, metadata=about("Seed of the random weights.", least=0))
 
     def conflicts(self) -> Conflicts:
         for key, whole, part in (
@@ -142,7 +141,7 @@ class PrepareRecipe:
         metadata=about("What generation_config.json says."),
     )
     dtype: Dtype = field(default="auto", metadata=about("Number format of the weights."))
-    seed: int = field(default=0, metadata=about("Seed of the noise.", least=0))
+    seed: int = field(default=0, metadata=about("Seed of the noise, and of a tiny model's weights.", least=0))
 
     def conflicts(self) -> Conflicts:
         if (self.model_name_or_path is None) == (self.tiny_model is None):

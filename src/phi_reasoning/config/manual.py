@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
 
-from phi_reasoning import library
-from phi_reasoning.keys import STAGES
-from phi_reasoning.schema import describe
+from phi_reasoning.config import library
+from phi_reasoning.config.keys import STAGES
+from phi_reasoning.config.schema import describe
 
 
 def text(verb: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from phi_reasoning.schema import is_union
+from phi_reasoning.config.schema import is_union
 
 DECLARED_IN = {
     "SFTConfig": "trl/trainer/sft_config.py",
