@@ -16,6 +16,10 @@ def main(argv: list[str] | None = None) -> None:
     recipe = config.load("eval", argv)
     own = recipe.own
 
+    from phi_reasoning.evaluation import questions
+
+    asked = questions.questions(own.tasks, own.seed)
+
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -35,7 +39,6 @@ def main(argv: list[str] | None = None) -> None:
         )
         model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
-        asked = runs.questions(own.tasks, own.seed)
         sampling = {key: getattr(own, key) for key in ("temperature", "top_p", "top_k", "max_new_tokens")}
         recipe.dump(folder / lineage.RECIPE)
         metadata = {

@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     from phi_reasoning.trainers import run
 
     arguments = GRPOConfig(**recipe.library("GRPOConfig"))
+    run.offline_without_key(arguments.report_to)
     model = ModelConfig(**recipe.library("ModelConfig"))
     folder = Path(arguments.output_dir)
     if lineage.claim(folder, recipe.values):

@@ -87,20 +87,33 @@ def claim(folder: Path, recipe: dict[str, Any]) -> bool:
                 f"{recipe.get(key)!r} now{f'; also {chr(44).join(changed[1:])}' if changed[1:] else ''}); "
                 "give another output_dir, or remove the folder"
             )
-    return (folder / FILE).is_file()
+    complete = (folder / FILE).is_file()
+    if complete:
+        _check_parent_is_the_same(folder)
+    return complete
 
 
-_locks: list[Any] = []
+def _check_parent_is_the_same(folder: Path) -> None:
+    """Refuse a finished run whose parent was made again since."""
+    before = (read(folder) or {}).get("parent") or {}
+    path = Path(before.get("path", "")) / FILE
+    if before.get("lineage_sha256") and path.is_file() and file_sha256(path) != before["lineage_sha256"]:
+        raise InputError(f"{folder}: made from an earlier {path.parent}; remove the folder to make it from this one")
+
+
+_locks: dict[Path, Any] = {}
 
 
 def _lock(folder: Path) -> None:
     """Hold the folder until this process ends, however it ends."""
+    if folder.resolve() in _locks:
+        return
     file = (folder / ".lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise InputError(f"{folder}: another run is writing here") from None
-    _locks.append(file)
+    _locks[folder.resolve()] = file
 
 
 def read(folder: str | Path) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     from phi_reasoning.trainers import run
 
     arguments = SFTConfig(**recipe.library("SFTConfig"))
+    run.offline_without_key(arguments.report_to)
     model = ModelConfig(**recipe.library("ModelConfig"))
     folder = Path(arguments.output_dir)
     if lineage.claim(folder, recipe.values):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from phi_reasoning import plugins, shipped
-from phi_reasoning.config import library, manual
+from phi_reasoning.config import extras, library, manual
 from phi_reasoning.config.batch import Batch
 from phi_reasoning.config.keys import STAGES, about
 from phi_reasoning.config.origins import (
@@ -133,6 +133,8 @@ class _Reading:
         self._bind_rewards(own)
         if self.stage.libraries:
             self._check_batch()
+            for key, text in extras.missing(self.values):
+                self.add((key,), text, "missing extra")
         if self.problems:
             return None, self.problems
         sources = [origin.name for origin in self.files]

@@ -15,7 +15,15 @@ from phi_reasoning.config.schema import KeyPath, show
 COMMAND_LINE = ""
 Duplicate = tuple[KeyPath, int, int]
 Kind = Literal[
-    "unknown key", "missing key", "wrong value", "missing input", "unreadable", "reward", "batch", "command line"
+    "unknown key",
+    "missing key",
+    "wrong value",
+    "missing input",
+    "missing extra",
+    "unreadable",
+    "reward",
+    "batch",
+    "command line",
 ]
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +11,17 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from phi_reasoning import tasks
 from phi_reasoning.errors import InputError
+from phi_reasoning.evaluation.questions import Question, seed_of
 from phi_reasoning.evaluation.sampling import sampler
 from phi_reasoning.grading import extract
 
 RESULTS = "results.jsonl"
 
 
-@dataclass(frozen=True)
-class Question:
-    """One item of a task."""
-
-    task: str
-    item: int
-    prompt: str
-    gold: str
-    instance: dict[str, Any]
-
-
-def questions(entries: Sequence[Any], seed: int) -> list[Question]:
-    """Draw the items that the `EvalTask`s of a recipe ask for; the same recipe always asks the same questions."""
-    found = []
-    for entry in entries:
-        for index in range(entry.size):
-            try:
-                instance = tasks.item(entry.task, entry.split, seed, index, **entry.difficulty)
-            except (ValueError, TypeError) as error:
-                raise InputError(f"tasks: {entry.task}: {error}") from None
-            task = tasks.get(entry.task)
-            found.append(Question(entry.task, index, task.prompt(instance), task.answer(instance), instance))
-    return found
-
-
 def rendered(tokenizer: PreTrainedTokenizerBase, question: Question) -> str:
     """Return the text the model continues."""
     turns = [{"role": "user", "content": question.prompt}]
     return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-
-
-def seed_of(question: Question, run: int, seed: int) -> int:
-    """Return the sampling seed of one completion: a hash of task, item, run and the recipe's seed."""
-    return tasks.digest("completion", question.task, question.item, run, seed)
 
 
 def finished(path: Path) -> set[tuple[str, int, int]]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import warnings
 import zipfile
@@ -128,6 +129,19 @@ def intact(checkpoint: Path) -> bool:
     archives = [*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")]
     sharded = any(path.is_dir() for path in checkpoint.iterdir())
     return (bool(weights) or sharded) and all(zipfile.is_zipfile(path) for path in archives)
+
+
+def offline_without_key(report_to: list[str]) -> None:
+    """Let wandb write to disk where it would stop to ask for a key; `wandb sync` sends the run later."""
+    known = os.environ.keys() & {"WANDB_API_KEY", "WANDB_MODE"} or "wandb" in _netrc()
+    if "wandb" in report_to and not known:
+        print("no wandb key: logging offline (WANDB_MODE=offline)", flush=True)
+        os.environ["WANDB_MODE"] = "offline"
+
+
+def _netrc() -> str:
+    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    return path.read_text() if path.is_file() else ""
 
 
 def train(trainer: Trainer, resume: str | Path | None) -> None:

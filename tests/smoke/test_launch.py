@@ -1,0 +1,76 @@
+"""Both spellings of a launch, in a checkout and from an installed package, and the keys a user changes first."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"]
+
+
+def run(command, cwd=ROOT, **environment):
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+@pytest.mark.slow
+def test_script_by_path_under_accelerate_launch(prepared, data, tmp_path):
+    done = run(
+        [
+            *LAUNCH,
+            *("src/phi_reasoning/sft.py", "--config", "recipes/tiny/sft.yaml", "--model_name_or_path", prepared),
+            *("--datasets", json.dumps([{"path": str(data / "sft.jsonl")}]), "--output_dir", tmp_path / "run"),
+            *("--max_steps", "2", "--logging_steps", "1", "--global_batch_size", "8"),
+            *("--per_device_train_batch_size", "2"),
+        ]
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 2
+    # What is saved carries the template every engine can read, and the recipe it can be run from again.
+    for folder in (tmp_path / "run", tmp_path / "run/checkpoint-2"):
+        assert (folder / "chat_template.jinja").read_text() == (prepared / "chat_template.jinja").read_text()
+    assert "learning_rate" in (tmp_path / "run/config.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_grpo_with_the_readmes_own_reward_from_an_empty_folder(prepared, data, tmp_path):
+    text = (ROOT / "README.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    (tmp_path / "my_reward.py").write_text(code)
+    rewards = [
+        {"path": "rewards/phi4_reasoning_plus.py:LengthAwareAccuracy", "weight": 0.6153846},
+        {"path": "my_reward.py:brief", "weight": 0.1, "kwargs": {"limit": 2}},
+    ]
+    done = run(
+        [
+            *(sys.executable, "-m", "phi_reasoning.grpo", "--config", "recipes/tiny/grpo.yaml"),
+            *("--model_name_or_path", prepared, "--output_dir", "run", "--rewards", json.dumps(rewards)),
+            *("--datasets", json.dumps([{"path": str(data / "rl.jsonl")}]), "--max_completion_length", "8"),
+            *("--max_steps", "1", "--global_batch_size", "2", "--per_device_train_batch_size", "4"),
+        ],
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    (line,) = map(json.loads, (tmp_path / "run/log.jsonl").read_text().splitlines())
+    # A random model never closes a thought: -1 each, and nothing is as short as two tokens.
+    assert line["rewards/LengthAwareAccuracy/mean"] == -1.0 and line["bad_format"] == 1.0
+    assert -0.5 <= line["rewards/brief/mean"] <= 0.0
+    expected = 0.6153846 * line["rewards/LengthAwareAccuracy/mean"] + 0.1 * line["rewards/brief/mean"]
+    assert line["reward"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_grpo_on_an_adapter_is_refused(prepared, data, tmp_path):
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter/adapter_config.json").write_text("{}")
+    done = run(
+        [
+            *(sys.executable, "-m", "phi_reasoning.grpo", "--config", "recipes/tiny/grpo.yaml"),
+            *("--model_name_or_path", tmp_path / "adapter", "--output_dir", tmp_path / "run"),
+            *("--datasets", json.dumps([{"path": str(data / "rl.jsonl")}])),
+        ]
+    )
+    assert done.returncode == 2 and "found a LoRA adapter" in done.stderr and "Traceback" not in done.stderr
