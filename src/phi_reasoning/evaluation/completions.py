@@ -9,7 +9,7 @@ from phi_reasoning.evaluation.records import OUTCOMES, Exam, Row, Training
 # More would make a page that browsers struggle to open; the page says how many there were.
 MOST = 12_000
 OPEN, CLOSE = "<think>", "</think>"
-COLUMNS = {"step", "prompt", "completion", "advantage", "advantages"}
+COLUMNS = {"step", "prompt", "completion", "advantage", "advantages", "outcome", "tokens"}
 
 
 def browsable(
@@ -66,6 +66,7 @@ def from_training(row: dict[str, Any], weights: dict[str, float]) -> dict[str, A
         "thought": thought,
         "answer": answer,
         "verdict": row["outcome"] if row.get("outcome") in OUTCOMES else None,
+        "tokens": row["tokens"] if _is_number(row.get("tokens")) else None,
         "flags": [],
         "terms": terms,
         "reward": sum(value * weight for _, value, weight in terms) if terms and weights else None,

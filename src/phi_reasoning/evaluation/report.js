@@ -51,7 +51,7 @@
   }
 
   function preview(row) {
-    const tokens = row.tokens === undefined ? `${size(row).toLocaleString("en")} chars` : `${row.tokens.toLocaleString("en")} tok`;
+    const tokens = row.tokens == null ? `${size(row).toLocaleString("en")} chars` : `${row.tokens.toLocaleString("en")} tok`;
     const prompt = make("span", "clip", row.prompt.slice(0, 200));
     const answer = make("span", "clip answer-clip", row.answer.slice(0, 160) || "(no answer)");
     const place = make("span", "place", data.sources[row.source].name, make("small", "quiet", row.place));

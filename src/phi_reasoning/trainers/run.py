@@ -43,7 +43,7 @@ class Progress(ProgressCallback):
         if self.training_bar is not None and logs:
             values = {name: _numbers({key: logs[key]})[key] for key, name in SHOWN.items() if key in logs}
             shown = {name: f"{value:.3g}" for name, value in values.items() if value is not None}
-            self.training_bar.set_postfix(shown)
+            self.training_bar.set_postfix(shown, refresh=False)
 
 
 class RunLog(TrainerCallback):
