@@ -81,7 +81,7 @@ def test_values_reach_the_library_that_declares_them(folder):
         (["--run_name", "null"], "run_name", None),
         (["--model_revision", "12e4567"], "model_revision", "12e4567"),
         (["--run_name", "[not a list"], "run_name", "[not a list"),
-        (["--report_to", "[wandb, trackio]"], "report_to", ["wandb", "trackio"]),
+        (["--report_to", "[mlflow, tensorboard]"], "report_to", ["mlflow", "tensorboard"]),
         (["--lora_target_modules", "all-linear"], "lora_target_modules", "all-linear"),
         (["--lr_scheduler_kwargs", "{min_lr: 1e-6}"], "lr_scheduler_kwargs", {"min_lr": 1e-6}),
         (["--pad_to_multiple_of", "64"], "pad_to_multiple_of", 64),

@@ -180,7 +180,7 @@ def command_lines(rng):
         yield case("sft", sft, [f"--{key}: found "], words=[f"--{key}", "perhaps"])
         yield case("sft", sft, [f"--{key}: given twice"], words=[f"--{key}=1"] * 2, lines=None)
     yield case("sft", sft, ["nearest valid: --learning_rate"], words=["-learning_rate=1"])
-    yield case("sft", sft, ["tensorboard: a word without a flag"], words=["--report_to", "wandb", "tensorboard"])
+    yield case("sft", sft, ["tensorboard: a word without a flag"], words=["--report_to", "mlflow", "tensorboard"])
     yield case("sft", sft, ["--config: given twice"], words=["--config", "sft.yaml"])
     yield case("sft", sft, ["--datasets[0].path: no such file"], words=["--datasets", "[{path: none.jsonl}]"])
     yield case("sft", sft, ["--datasets: duplicate key"], words=["--datasets", "[{path: rows.jsonl, path: b}]"])

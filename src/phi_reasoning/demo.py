@@ -34,7 +34,7 @@ class Stage:
 STAGES = (
     Stage("prepare", "prepare", "make a tiny phi-4 and turn two placeholder tokens into <think> and </think>"),
     Stage("curate", "curate", "write sums worked out column by column, bare guesses, and problems for RL"),
-    Stage("sft", "sft", "fine-tune on both kinds of trace", True, quick=("--max_steps", "4", "--save_steps", "2")),
+    Stage("sft", "sft", "fine-tune on both kinds of trace", True, quick=("--max_steps", "4", "--logging_steps", "1")),
     Stage("eval", "eval-sft", "measure: the model can reason carefully, and often does not", quick=("--runs", "2")),
     Stage("grpo", "grpo", "reinforce with the length-aware reward", True, quick=("--max_steps", "2")),
     Stage("eval", "eval-grpo", "measure again, on the same problems", quick=("--runs", "2")),
