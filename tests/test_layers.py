@@ -18,7 +18,7 @@ safetensors tokenizers torch tqdm trackio transformers trl vllm wandb yaml
 """
 
 ALLOWED = {
-    "config": {"plugins", "shipped"},
+    "config": {"plugins", "shipped", "errors"},
     "plugins": {"shipped"},
     "grading": set(),
     "shipped": set(),

@@ -83,8 +83,12 @@ def test_any_system_message_is_baked_verbatim(tokenizer, system):
 def test_a_twin_that_renders_otherwise_is_refused(tokenizer):
     with pytest.raises(ValueError, match="renders"):
         template.training_twin(tokenizer, TRAINING.replace("<|im_sep|>' +", "<|im_sep|>\\n' +"))
-    with pytest.raises(ValueError, match="generation"):
-        template.training_twin(tokenizer, PLAIN.replace("generation", "other"))
+
+
+def test_marks_are_found():
+    assert template.marks_the_assistant(TRAINING) and not template.marks_the_assistant(PLAIN)
+    assert template.marks_the_assistant("{% generation %}x{% endgeneration %}")
+    assert not template.marks_the_assistant("{% if add_generation_prompt %}{% endgeneration %}{% endif %}")
 
 
 def test_unknown_role_is_named(tokenizer):

@@ -22,9 +22,9 @@ def main(argv: list[str] | None = None) -> None:
     from phi_reasoning.plugins import Reward
     from phi_reasoning.trainers import run
 
-    arguments = GRPOConfig(**recipe.library("GRPOConfig"))
+    arguments = recipe.build(GRPOConfig)
     run.offline_without_key(arguments.report_to)
-    model = ModelConfig(**recipe.library("ModelConfig"))
+    model = recipe.build(ModelConfig)
     folder = Path(arguments.output_dir)
     if lineage.claim(folder, recipe.values):
         print(f"{folder}: already complete", flush=True)

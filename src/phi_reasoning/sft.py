@@ -21,9 +21,9 @@ def main(argv: list[str] | None = None) -> None:
     from phi_reasoning.model import checkpoint, template
     from phi_reasoning.trainers import run
 
-    arguments = SFTConfig(**recipe.library("SFTConfig"))
+    arguments = recipe.build(SFTConfig)
     run.offline_without_key(arguments.report_to)
-    model = ModelConfig(**recipe.library("ModelConfig"))
+    model = recipe.build(ModelConfig)
     folder = Path(arguments.output_dir)
     if lineage.claim(folder, recipe.values):
         print(f"{folder}: already complete", flush=True)
@@ -39,6 +39,12 @@ def main(argv: list[str] | None = None) -> None:
         except ValueError as error:
             raise InputError(f"{recipe.own.chat_template}: {error}") from None
 
+    if arguments.assistant_only_loss and not template.marks_the_assistant(tokenizer.chat_template):
+        source = recipe.own.chat_template or model.model_name_or_path
+        raise InputError(
+            f"assistant_only_loss: the template of {source} has no {{% generation %}} marks, so nothing would be in "
+            "the loss; valid: chat_template: chat_templates/phi4_reasoning_training.jinja"
+        )
     rows = mixture.load(recipe.own.datasets, mixture.SFT_COLUMNS, arguments.seed)
     held_out = recipe.own.eval_datasets and mixture.load(recipe.own.eval_datasets, mixture.SFT_COLUMNS, arguments.seed)
     arguments.model_init_kwargs = {**(arguments.model_init_kwargs or {}), **checkpoint.init_kwargs(model)}
@@ -50,6 +56,8 @@ def main(argv: list[str] | None = None) -> None:
         processing_class=tokenizer,
         peft_config=checkpoint.adapter(model),
     )
+    if not len(trainer.train_dataset):
+        raise InputError(f"none of {len(rows)} rows has a token to learn within max_length {arguments.max_length}")
     # The rows are tokenised by now. What is saved with the model is the template that every engine can read.
     tokenizer.chat_template = inference_template
     if trainer.accelerator.is_main_process:

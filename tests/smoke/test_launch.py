@@ -63,6 +63,28 @@ def test_grpo_with_the_readmes_own_reward_from_an_empty_folder(prepared, data, t
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--chat_template", "chat_templates/phi4_reasoning.jinja"], "has no {% generation %} marks"),
+        (["--max_length", "8"], "none of 64 rows has a token to learn within max_length 8"),
+        (["--fsdp", "nonsense"], "nonsense"),
+        (["--model_name_or_path", "nobody/nothing"], "nobody/nothing: no tokenizer to load"),
+    ],
+)
+def test_what_only_the_libraries_notice_is_one_line(words, says, prepared, data, tmp_path):
+    done = run(
+        [
+            *(sys.executable, "-m", "phi_reasoning.sft", "--config", "recipes/tiny/sft.yaml"),
+            *([] if "--model_name_or_path" in words else ["--model_name_or_path", prepared]),
+            *("--datasets", json.dumps([{"path": str(data / "sft.jsonl")}]), "--output_dir", tmp_path / "run", *words),
+        ]
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr[-3000:]
+    assert says in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
 def test_grpo_on_an_adapter_is_refused(prepared, data, tmp_path):
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter/adapter_config.json").write_text("{}")

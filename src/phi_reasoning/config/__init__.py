@@ -8,7 +8,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from phi_reasoning import plugins, shipped
 from phi_reasoning.config import extras, library, manual
@@ -26,6 +26,9 @@ from phi_reasoning.config.origins import (
     read_files,
 )
 from phi_reasoning.config.schema import Checker, KeyPath, Misfit, describe, from_text, nearest, show
+from phi_reasoning.errors import InputError
+
+Built = TypeVar("Built")
 
 REQUIRED = ("model_name_or_path", "output_dir")
 # Limits on library keys, in the words our own keys use for theirs.
@@ -65,6 +68,13 @@ class Recipe:
     def library(self, name: str) -> dict[str, Any]:
         """Return the given keys that belong to the library's dataclass `name`, such as `SFTConfig`."""
         return {key: value for key, value in self.values.items() if key in library.fields(name)}
+
+    def build(self, cls: type[Built]) -> Built:
+        """Return the library's dataclass `cls` with the given keys; what it refuses itself is bad input too."""
+        try:
+            return cls(**self.library(cls.__name__))
+        except (ValueError, TypeError, ImportError) as error:
+            raise InputError(f"{', '.join(self.sources) or COMMAND_LINE}: {error}") from error
 
     def dump(self, path: str | Path) -> None:
         """Write the recipe as one file that `--config` reads again."""

@@ -49,10 +49,7 @@ def mix(parts: Sequence[datasets.Dataset], weights: Sequence[float], seed: int) 
 
 def _load(entry: Any, columns: Sequence[tuple[str, ...]]) -> datasets.Dataset:
     kind = FORMATS.get(Path(entry.path).suffix)
-    if kind:
-        rows = _read(entry.path, kind, entry.split)
-    else:
-        rows = datasets.load_dataset(entry.path, entry.name, split=entry.split, revision=entry.revision)
+    rows = _read(entry.path, kind, entry.split) if kind else _fetch(entry)
     for ours, theirs in (entry.columns or {}).items():
         if theirs not in rows.column_names:
             raise InputError(f"{entry.path}: no column {theirs}; columns: {', '.join(rows.column_names)}")
@@ -67,6 +64,13 @@ def _load(entry: Any, columns: Sequence[tuple[str, ...]]) -> datasets.Dataset:
         found = ", ".join(rows.column_names)
         raise InputError(f"{entry.path}: columns {found}; valid: {valid} (map them by `columns`)")
     return rows
+
+
+def _fetch(entry: Any) -> datasets.Dataset:
+    try:
+        return datasets.load_dataset(entry.path, entry.name, split=entry.split, revision=entry.revision)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise InputError(f"{entry.path}: split {entry.split} of {entry.name or 'the default'}: {error}") from None
 
 
 def _read(path: str, kind: str, split: str) -> datasets.Dataset:

@@ -20,7 +20,10 @@ def tokenizer(model: str, revision: str | None = None) -> PreTrainedTokenizerBas
         raise InputError(
             f"{model}: found a LoRA adapter, valid: a full checkpoint; merge the adapter into its base first"
         )
-    found = AutoTokenizer.from_pretrained(model, revision=revision)
+    try:
+        found = AutoTokenizer.from_pretrained(model, revision=revision)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{model}: no tokenizer to load, here or on the Hub ({error})") from None
     if found.chat_template is None:
         raise InputError(f"{model}: its tokenizer has no chat template; run `phi-reasoning prepare` on it")
     if found.pad_token_id is None or found.pad_token_id == found.eos_token_id:

@@ -10,6 +10,7 @@ import re
 from transformers import PreTrainedTokenizerBase
 
 BAKED = re.compile(r"\A\{%- set default_system_message = (?P<text>\"(?:[^\"\\]|\\.)*\") -%\}\n")
+MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 PROBES: list[list[dict[str, str]]] = [
     [{"role": "user", "content": "Q"}],
     [{"role": "system", "content": "S"}, {"role": "user", "content": " Q\n"}],
@@ -33,17 +34,20 @@ def bake(template: str, system_message: str | None) -> str:
     return f"{{%- set default_system_message = {literal} -%}}\n{template}"
 
 
+def marks_the_assistant(template: str) -> bool:
+    """Tell whether the template says what the assistant's own words are, which `assistant_only_loss` needs."""
+    return MARK.search(template) is not None
+
+
 def training_twin(tokenizer: PreTrainedTokenizerBase, training_template: str) -> str:
     """Return `training_template` with the system message that is baked into the tokenizer's own template.
 
     Raises:
-        ValueError: the twin lacks generation marks, or renders a probe conversation differently from the
-            tokenizer's template, so that the model would be trained on text it never meets afterwards.
+        ValueError: the twin renders a probe conversation differently from the tokenizer's template, so that the model
+            would be trained on text it never meets afterwards.
     """
     baked = BAKED.match(tokenizer.chat_template or "")
     twin = bake(training_template, json.loads(baked["text"]) if baked else None)
-    if "generation" not in twin:
-        raise ValueError("it has no {% generation %} marks, so nothing would be in the loss")
     for probe in PROBES:
         for prompt in (True, False):
             ours, theirs = (
