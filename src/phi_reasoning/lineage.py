@@ -172,6 +172,7 @@ def write(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "commit": commit(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "versions": {"python": platform.python_version(), **versions()},
         "recipe": recipe,
         "parent": parent,

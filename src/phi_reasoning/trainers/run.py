@@ -20,6 +20,8 @@ from transformers import (
     TrainingArguments,
 )
 
+from phi_reasoning.errors import InputError
+
 # The old name is the one that every supported version of transformers accepts.
 warnings.filterwarnings("ignore", message=r".*gradient_checkpointing. is deprecated", category=FutureWarning)
 
@@ -156,6 +158,12 @@ def train(trainer: Trainer, resume: str | Path | None) -> None:
     trainer.add_callback(RunLog())
     if not trainer.args.disable_tqdm:
         trainer.add_callback(Progress())
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if trainer.accelerator.num_processes != launched:
+        raise InputError(
+            f"launched as {launched} processes, of which each would train alone ({trainer.accelerator.num_processes}"
+            " in its group): no accelerator was found; valid: --use_cpu true, or a machine with that many GPUs"
+        )
     if not any(parameter.requires_grad for parameter in trainer.model.parameters()):
         raise RuntimeError("no parameter is trainable: the adapter was loaded frozen, or every layer is")
     if resume and _at_its_end(Path(resume)):
