@@ -1,0 +1,240 @@
+"""The fidelity ledger: what the paper says, claim by claim, beside what our recipes say.
+
+`recipes/fidelity.csv` is written by hand; the tables in `recipes/README.md` are made from it.
+
+python -m phi_reasoning.fidelity            # write the tables
+python -m phi_reasoning.fidelity --check    # status 1 when a recipe or the page says otherwise
+"""
+
+import argparse
+import csv
+import math
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from phi_reasoning import plugins, shipped
+from phi_reasoning.config import STAGES, library
+from phi_reasoning.config.origins import dotted, parse, read_files
+from phi_reasoning.config.schema import Checker, nearest, show
+from phi_reasoning.errors import InputError, one_line
+
+LEDGER = "recipes/fidelity.csv"
+CONFIDENCE = ("confirmed", "second-hand", "inferred", "not reported")
+STATUS = ("same", "changed", "unknown")
+BEGIN, END = "<!-- fidelity: begin, written by python -m phi_reasoning.fidelity -->", "<!-- fidelity: end -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim, as text.
+
+    Args:
+        value: What the paper says; a number, a fraction, a list of numbers, or words.
+        recipe: The recipe that holds our side, relative to the folder of recipes; empty where none does.
+        key: Where in the recipe, such as `rewards[0].kwargs.max_length`.
+        ours: The value there, as YAML.
+    """
+
+    claim: str
+    value: str
+    source: str
+    confidence: str
+    status: str
+    recipe: str
+    key: str
+    ours: str
+    note: str
+
+
+@one_line
+def main(argv: list[str] | None = None) -> None:
+    """Write the tables, or with `--check` print what disagrees and exit with status 1."""
+    parser = argparse.ArgumentParser(prog="python -m phi_reasoning.fidelity", description=main.__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 when something disagrees")
+    if parser.parse_args(argv).check:
+        found = list(disagreements())
+        print(*found, sep="\n", end="\n" if found else "", file=sys.stderr)
+        raise SystemExit(1 if found else 0)
+    page = _readme()
+    page.write_text(_filled(page.read_text(encoding="utf-8"), rows()), encoding="utf-8")
+
+
+def rows() -> list[Row]:
+    """Read the ledger."""
+    columns = [field.name for field in fields(Row)]
+    with shipped.find(LEDGER).open(encoding="utf-8", newline="") as file:
+        header, *lines = list(csv.reader(file)) or [[]]
+    if header != columns:
+        raise InputError(f"{LEDGER}:1: found the columns {','.join(header)}, valid: {','.join(columns)}")
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(columns):
+            raise InputError(f"{LEDGER}:{number}: found {len(line)} cells, valid: {len(columns)}")
+    return [Row(*line) for line in lines]
+
+
+def resolve(recipe: str, key: str) -> Any:
+    """Return the value that a recipe holds at `key`, as YAML would give it.
+
+    Raises:
+        InputError: the recipe does not read, or holds nothing there.
+    """
+    value: Any = settings(recipe)
+    for part in re.findall(r"[^.\[\]]+", key):
+        try:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        except (LookupError, TypeError, ValueError):
+            there = nearest(part, map(str, value)) if isinstance(value, dict) else f"found {show(value)}"
+            raise InputError(f"recipes/{recipe}: {key}: nothing at {part}; {there}") from None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def settings(recipe: str) -> dict[str, Any]:
+    """Return all keys of a recipe: as written in it or in what it extends, else ours, else the library's default.
+
+    `config.read` would want the checkpoint of the stage before, and the packages of a GPU.
+    """
+    path = shipped.find(LEDGER).parent / recipe
+    origins, problems = read_files(str(path))
+    if problems:
+        raise InputError(f"{LEDGER}: {problems[0]}")
+    given = {key: value for origin in reversed(origins) for key, value in origin.values.items()}
+    stage, checker = STAGES[path.stem.partition("-")[0]], Checker()
+    known = {name: field for source in stage.libraries for name, field in library.fields(source).items()}
+    hints = get_type_hints(stage.own)
+    values = {
+        name: checker.fit(given[name], field.hint, (name,)) if name in given else field.default
+        for name, field in known.items()
+    }
+    own = checker.build(stage.own, {name: value for name, value in given.items() if name in hints})
+    if own is None or checker.misfits:
+        raise InputError(f"recipes/{recipe}: {dotted(checker.misfits[0].path)}: {checker.misfits[0].text}")
+    values |= asdict(own)
+    for reward in values.get("rewards", ()):
+        try:
+            takes = plugins.parameters(plugins.load(reward["path"]))
+        except plugins.PluginError as error:
+            raise InputError(f"recipes/{recipe}: {error}") from error
+        defaults = {name: entry.default for name, entry in takes.items() if entry.default is not entry.empty}
+        reward["kwargs"] = defaults | (reward["kwargs"] or {})
+    return values
+
+
+def disagreements() -> Iterator[str]:
+    """Yield a line for each row that its recipe contradicts, and one for the first stale line of the page."""
+    ledger = rows()
+    for number, row in enumerate(ledger, 2):
+        if wrong := disagreement(row):
+            yield f"{LEDGER}:{number}: {row.claim}: {wrong}"
+    page = _readme().read_text(encoding="utf-8")
+    pairs = zip_longest(page.splitlines(), _filled(page, ledger).splitlines(), fillvalue="nothing")
+    for number, (found, wanted) in enumerate(pairs, 1):
+        if found != wanted:
+            yield f"recipes/README.md:{number}: found {found}, valid: {wanted}"
+            return
+
+
+def disagreement(row: Row) -> str | None:
+    """Say how a row differs from the recipe it names, or from its own status."""
+    if not row.key:
+        fine = row.status == "unknown" and not row.recipe and not row.ours
+        return None if fine else "nothing in a recipe is named, valid: status unknown, and no recipe or ours"
+    try:
+        found = resolve(row.recipe, row.key)
+    except InputError as error:
+        return str(error)
+    ours, _, problems = parse(row.ours, LEDGER)
+    # The text of a value tells 1 from 1.0 and from true, which compare as equal.
+    if problems or not row.ours or repr(found) != repr(ours):
+        return f"ours is {row.ours or 'nothing'}, {row.recipe} has {row.key}: {found!r}"
+    claimed = quantity(row.value)
+    equal = row.value == row.ours if claimed is None else _near(claimed, ours)
+    if row.status == "changed" and equal:
+        return f"status changed, but the paper's {row.value} is ours"
+    # Words of the paper seldom are the words of a key: `linear` is what `cosine` warms up like.
+    if row.status == "same" and claimed is not None and not equal:
+        return f"status same, but the paper's {row.value} is not our {row.ours}"
+    return None
+
+
+def quantity(text: str) -> Any:
+    """Return the number or list of numbers that `text` spells, or None for words; `8/13` is a number."""
+    if fraction := re.fullmatch(r"(\d+)/(\d+)", text):
+        return int(fraction[1]) / int(fraction[2])
+    value, _, _ = parse(text, LEDGER)
+    return value if _is_quantity(value) else None
+
+
+def _is_quantity(value: Any) -> bool:
+    """True for a number and for a list of nothing but numbers."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_is_quantity, value))
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _near(claimed: Any, ours: Any) -> bool:
+    if isinstance(claimed, list):
+        return isinstance(ours, list) and len(ours) == len(claimed) and all(map(_near, claimed, ours))
+    # Recipes write 8/13 with seven digits.
+    return _is_quantity(ours) and not isinstance(ours, list) and math.isclose(claimed, ours, rel_tol=1e-6)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the ledger as a Markdown table, with the notes in the last column."""
+    body = [
+        (row.claim, _cell(row.value), _code(row.ours), row.status, row.confidence, row.source, _where(row))
+        for row in rows
+    ]
+    return _markdown(("Claim", "Paper", "Ours", "Status", "Confidence", "Source", "Where"), body)
+
+
+def counts(rows: Sequence[Row]) -> str:
+    """Return how many claims there are of each status and confidence, as a Markdown table."""
+    number = Counter((row.status, row.confidence) for row in rows)
+    body = []
+    for status in STATUS:
+        found = [number[status, confidence] for confidence in CONFIDENCE]
+        body.append((status, *map(str, found), str(sum(found))))
+    return _markdown(("Status", *CONFIDENCE, "all"), body)
+
+
+def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _where(row: Row) -> str:
+    place = f"[{Path(row.recipe).name}]({row.recipe}) {_code(row.key)}" if row.key else ""
+    return f"{place}. {row.note}" if place and row.note else place or row.note
+
+
+def _cell(text: str) -> str:
+    # A tag outside backticks is taken for HTML and vanishes.
+    return _code(text) if "<" in text else text
+
+
+def _code(text: str) -> str:
+    # Even inside backticks a bare | would end the cell.
+    return "`" + text.replace("|", r"\|") + "`" if text else ""
+
+
+def _readme() -> Path:
+    return shipped.find(LEDGER).with_name("README.md")
+
+
+def _filled(page: str, rows: Sequence[Row]) -> str:
+    """Return the page with both tables between its markers."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f"recipes/README.md: found no table markers, valid: {BEGIN} and then {END}")
+    return f"{before}{begin}\n{counts(rows)}\n\n{table(rows)}\n{end}{after}"
+
+
+if __name__ == "__main__":
+    main()
