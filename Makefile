@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test check bench wheel clean
+.PHONY: install demo test check check-latest bench wheel clean
 
 install: $(STAMP)  ## a fresh virtual environment in .venv with the exact versions of constraints.txt
 
@@ -28,6 +28,14 @@ check: install  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+check-latest:  ## every recipe against the newest releases, whatever pyproject.toml allows; prints what broke
+	$(PYTHON) -m venv --clear .venv-latest
+	.venv-latest/bin/python -m pip install -q torch -c constraints.txt
+	.venv-latest/bin/python -m pip install -q -e '.[dev]'
+	.venv-latest/bin/python -m pip install -q --upgrade trl transformers peft accelerate datasets
+	.venv-latest/bin/python -m pip list | grep -iE '^(trl|transformers|peft|accelerate|datasets|torch) '
+	.venv-latest/bin/python -m pytest -q tests/test_recipes.py tests/test_config.py tests/test_template.py tests/smoke
 
 bench: install  ## ratios against named baselines
 	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
