@@ -1,7 +1,10 @@
 import importlib.util
+import tomllib
+from pathlib import Path
 
 import pytest
 
+from phi_reasoning import config
 from phi_reasoning.config import extras
 
 
@@ -30,9 +33,21 @@ def test_keys_that_need_nothing():
     )
 
 
-def test_every_extra_is_one_of_the_package():
-    import tomllib
-    from pathlib import Path
+@pytest.mark.parametrize("key", ["load_in_4bit", "load_in_8bit"])
+def test_quantised_weights_with_vllm_are_impossible(key):
+    ((found, text),) = extras.impossible({"use_vllm": True, key: True})
+    assert found == key and "use_transformers_continuous_batching: true" in text
+    assert not list(extras.impossible({"use_vllm": False, key: True}))
+    assert not list(extras.impossible({"use_vllm": True, key: False}))
 
+
+def test_a_recipe_with_both_is_refused(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    words = ["--config", "recipes/phi-4-reasoning-plus/grpo-qlora.yaml", "--use_vllm", "true"]
+    recipe, problems = config.read("grpo", words)
+    assert recipe is None and [p.key for p in problems if "cannot go with use_vllm" in p.text] == ["load_in_4bit"]
+
+
+def test_every_extra_is_one_of_the_package():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert {extra for *_, extra in extras.NEEDS} <= project["optional-dependencies"].keys()

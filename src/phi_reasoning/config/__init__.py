@@ -145,6 +145,8 @@ class _Reading:
             self._check_batch()
             for key, text in extras.missing(self.values):
                 self.add((key,), text, "missing extra")
+            for key, text in extras.impossible(self.values):
+                self.add((key,), text, "wrong value")
         if self.problems:
             return None, self.problems
         sources = [origin.name for origin in self.files]

@@ -1,4 +1,4 @@
-"""What a recipe needs beyond the core dependencies, known from its keys alone."""
+"""What a recipe needs beyond the core dependencies and what the libraries cannot do, known from its keys alone."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -33,3 +33,14 @@ def missing(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, needs, packages, extra in NEEDS:
         if needs(values.get(key)) and not any(importlib.util.find_spec(package) for package in packages):
             yield key, f"{packages[0]} is not installed, valid: pip install 'phi-reasoning[{extra}]', or another {key}"
+
+
+def impossible(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (key, what is wrong) for keys that the libraries accept together and then get wrong."""
+    for key in ("load_in_4bit", "load_in_8bit"):
+        if values.get("use_vllm") and values.get(key):
+            yield (
+                key,
+                "cannot go with use_vllm: vLLM does not take the updates of quantised weights (trl#4973, trl#3466), "
+                "valid: use_transformers_continuous_batching: true in place of use_vllm",
+            )
