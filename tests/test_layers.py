@@ -29,11 +29,13 @@ ALLOWED = {
     "trainers": {"errors"},
     "model": {"errors"},
     "lineage": {"errors"},
+    "diagnosis": {"config", "plugins", "shipped", "errors", "lineage", "model", "data", "grading"},
     "cli": {"config", "shipped", "errors"},
     "demo": {"config", "shipped", "errors"},
+    "fidelity": {"config", "plugins", "shipped", "errors"},
 }
 FOR_VERBS = {"config", "model", "data", "evaluation", "trainers", "grading", "tasks", "lineage", "plugins"}
-FOR_VERBS |= {"shipped", "errors"}
+FOR_VERBS |= {"shipped", "errors", "diagnosis"}
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 REWARDS = sorted(ROOT.glob("rewards/*.py"))

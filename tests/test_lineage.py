@@ -54,6 +54,15 @@ def test_weights_hash_sees_one_bit(checkpoint):
     assert lineage.weights_sha256(checkpoint) != before
 
 
+@pytest.mark.parametrize("words", [["--hub_token", "hf_x", "--seed", "1"], ["--hub_token=hf_x", "--seed", "1"]])
+def test_a_token_is_not_written_down(words, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["sft.py", *words])
+    lineage.write(tmp_path, "sft", {"hub_token": "hf_x", "seed": 1})
+    text = (tmp_path / lineage.FILE).read_text()
+    assert "hf_x" not in text
+    assert json.loads(text)["command"] == ["sft.py", "--seed", "1"] and json.loads(text)["recipe"] == {"seed": 1}
+
+
 def test_broken_lineage_is_one_line(checkpoint):
     (checkpoint / lineage.FILE).write_text('{"stage": ')
     with pytest.raises(InputError, match=r"lineage\.json:1: not valid JSON"):

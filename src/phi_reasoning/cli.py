@@ -14,9 +14,12 @@ VERBS = {
     "curate": "problems -> training sets",
     "sft": "fine-tune on traces",
     "grpo": "reinforce with rule-based rewards",
+    "merge": "adapter + base -> full checkpoint",
     "eval": "measure a checkpoint over several independent runs",
     "compare": "paired difference of two evaluations, with its interval",
     "report": "one HTML page from run folders",
+    "push": "a finished run folder -> the Hub, with a model card",
+    "doctor": "what is wrong with a training recipe, and what it takes, before it runs",
 }
 
 

@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
 
     tokenizer = checkpoint.tokenizer(model.model_name_or_path, model.model_revision)
     parent = lineage.parent(model.model_name_or_path, tokenizer, model.model_revision)
+    adapter = checkpoint.adapter(model, tokenizer, least=recipe.own.min_lora_coverage)
     if recipe.own.chat_template:
         tokenizer.chat_template = shipped.find(recipe.own.chat_template).read_text()
     end_ids = checkpoint.end_ids(model.model_name_or_path, tokenizer, model.model_revision)
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         args=arguments,
         train_dataset=rows,
         processing_class=tokenizer,
-        peft_config=checkpoint.adapter(model),
+        peft_config=adapter,
     )
     if trainer.accelerator.is_main_process:
         recipe.dump(folder / lineage.RECIPE)

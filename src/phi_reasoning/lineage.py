@@ -25,6 +25,7 @@ FILE, RECIPE = "lineage.json", "config.yaml"
 # Keys that may differ between two starts of one run: they change what is shown or sent, not what is computed, and how
 # a fixed global batch is spread over the processes.
 FREE = ("report_to", "run_name", "disable_tqdm", "log_level", "push_to_hub", "hub_", "resume_from_checkpoint")
+SECRET = "hub_token"
 SPREAD = ("gradient_accumulation_steps", "per_device_train_batch_size")
 PACKAGES = ("phi-reasoning", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json")
@@ -170,11 +171,12 @@ def write(
     record = {
         "stage": stage,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name, *_without_secrets(sys.argv[1:])],
         "commit": commit(),
+        "hardware": _hardware(),
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "versions": {"python": platform.python_version(), **versions()},
-        "recipe": recipe,
+        "recipe": {key: value for key, value in recipe.items() if key != SECRET},
         "parent": parent,
         **(tokenizer_hashes(tokenizer) if tokenizer is not None else {}),
         "sha256": weights_sha256(folder),
@@ -184,6 +186,23 @@ def write(
     partial = folder / f".{FILE}.partial"
     partial.write_text(json.dumps(record, indent=2) + "\n")
     partial.replace(folder / FILE)
+
+
+def _without_secrets(words: list[str]) -> list[str]:
+    """Drop the Hub token from a command line: `lineage.json` is pushed with the model."""
+    kept, skip = [], False
+    for word in words:
+        if not skip and not word.startswith(f"--{SECRET}"):
+            kept.append(word)
+        skip = word == f"--{SECRET}"
+    return kept
+
+
+def _hardware() -> str:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)} a machine"
+    return f"{os.cpu_count()} CPU cores ({platform.machine()})"
 
 
 def sources(entries: Iterable[Any]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from phi_reasoning import lineage, shipped
     from phi_reasoning.data import mixture
-    from phi_reasoning.model import checkpoint, template
+    from phi_reasoning.model import adapters, checkpoint, template
     from phi_reasoning.trainers import run
 
     arguments = recipe.build(SFTConfig)
@@ -31,6 +31,9 @@ def main(argv: list[str] | None = None) -> None:
 
     tokenizer = checkpoint.tokenizer(model.model_name_or_path, model.model_revision)
     parent = lineage.parent(model.model_name_or_path, tokenizer, model.model_revision)
+    adapter = checkpoint.adapter(
+        model, tokenizer, least=recipe.own.min_lora_coverage, train_tokens=recipe.own.train_tokens
+    )
     inference_template = tokenizer.chat_template
     if recipe.own.chat_template:
         path = shipped.find(recipe.own.chat_template)
@@ -54,8 +57,9 @@ def main(argv: list[str] | None = None) -> None:
         train_dataset=rows,
         eval_dataset=held_out or None,
         processing_class=tokenizer,
-        peft_config=checkpoint.adapter(model),
+        peft_config=adapter,
     )
+    adapters.mend_head(trainer.model)
     if not len(trainer.train_dataset):
         raise InputError(f"none of {len(rows)} rows has a token to learn within max_length {arguments.max_length}")
     # The rows are tokenised by now. What is saved with the model is the template that every engine can read.

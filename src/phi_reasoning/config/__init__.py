@@ -103,7 +103,7 @@ def load(verb: str, argv: list[str] | None = None) -> Recipe:
 def read(verb: str, argv: list[str]) -> tuple[Recipe | None, list[Problem]]:
     """Return the recipe and no problems, or None and all of its problems."""
     try:
-        reading = _Reading(verb, argv)
+        reading = Reading(verb, argv)
     except ModuleNotFoundError as error:
         return None, [
             Problem("", "", f"{error.name} is not installed, valid: pip install phi-reasoning", "unreadable")
@@ -111,7 +111,7 @@ def read(verb: str, argv: list[str]) -> tuple[Recipe | None, list[Problem]]:
     return reading.result()
 
 
-class _Reading:
+class Reading:
     """One pass over a recipe: every check adds to `problems`, none stops the others."""
 
     def __init__(self, verb: str, argv: list[str]) -> None:
@@ -146,7 +146,7 @@ class _Reading:
             for key, text in extras.missing(self.values):
                 self.add((key,), text, "missing extra")
             for key, text in extras.impossible(self.values):
-                self.add((key,), text, "wrong value")
+                self.add((key,), text, "combination")
         if self.problems:
             return None, self.problems
         sources = [origin.name for origin in self.files]

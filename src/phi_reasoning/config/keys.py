@@ -1,5 +1,6 @@
 """The keys that recipes have beyond those of TRL and transformers, one dataclass a verb."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -8,6 +9,11 @@ from phi_reasoning.config.schema import KeyPath
 
 Conflicts = Iterator[tuple[KeyPath, str]]
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+# The Hub's own rules; a name that breaks them would end in another repository's address.
+REPO_ID = re.compile(
+    r"(?!.*(?:--|\.\.))(?!.*\.git$)(?:[a-z0-9_][\w.-]{0,95}/)?[a-z0-9_](?:[\w.-]{0,94}[a-z0-9_])?", re.ASCII | re.I
+)
+BRANCH = re.compile(r"(?!.*(?:\.\.|//))\w(?:[\w./+-]*[\w+-])?", re.ASCII)
 
 
 def about(help: str, **rules: Any) -> dict[str, Any]:
@@ -55,6 +61,9 @@ class TrainRecipe:
     datasets: list[DatasetConfig] = field(metadata=about("What to train on.", filled=True))
     eval_datasets: list[DatasetConfig] = field(default_factory=list, metadata=about("What to evaluate on."))
     chat_template: str | None = field(default=None, metadata=about("Template file for training.", reads="file"))
+    min_lora_coverage: float = field(
+        default=0.9, metadata=about("Smallest share of the intended LoRA weights that is trained.", least=0, most=1)
+    )
 
     def conflicts(self) -> Conflicts:
         for key, datasets in (("datasets", self.datasets), ("eval_datasets", self.eval_datasets)):
@@ -66,6 +75,11 @@ class TrainRecipe:
 @dataclass(kw_only=True)
 class SFTRecipe(TrainRecipe):
     """Supervised fine-tuning."""
+
+    train_tokens: list[str] = field(
+        default_factory=list,
+        metadata=about("With use_peft: tokens whose rows in the embedding and the head are trained too."),
+    )
 
 
 @dataclass(kw_only=True)
@@ -188,6 +202,34 @@ class CurateRecipe:
                 yield ("sets", index, "file"), f"found {file}, which an earlier set writes, valid: another name"
 
 
+def _probes() -> list[str]:
+    return [
+        "What is 17 + 25?",
+        "Prove that the square root of 2 is irrational.",
+        "Is this right? <think>7 * 8 is 56, and 4 more is 60.</think>60",
+    ]
+
+
+@dataclass(kw_only=True)
+class MergeRecipe:
+    """An adapter and its base, as one full checkpoint."""
+
+    adapter: str = field(metadata=about("Folder of the adapter.", filled=True, reads="folder"))
+    output_dir: str = field(metadata=about("Folder of the merged checkpoint.", filled=True))
+    model_name_or_path: str | None = field(
+        default=None, metadata=about("Base; by default the one it was trained on.", filled=True, reads="model")
+    )
+    model_revision: str | None = field(default=None, metadata=about("Its Hub commit, tag or branch."))
+    dtype: Dtype = field(default="auto", metadata=about("Number format of the weights."))
+    tolerance: float | None = field(
+        default=None,
+        metadata=about("Largest difference in a logit; by default 1e-4, or 8 epsilon of the largest logit.", least=0),
+    )
+    prompts: list[str] = field(
+        default_factory=_probes, metadata=about("What both are asked to compare them.", filled=True)
+    )
+
+
 @dataclass(kw_only=True)
 class EvalTask:
     """One set of questions."""
@@ -243,6 +285,27 @@ class ReportRecipe:
             yield ("output",), f"found {self.output}, valid: a path that ends in .html"
 
 
+@dataclass(kw_only=True)
+class PushRecipe:
+    """A finished run folder, on the Hub."""
+
+    folder: str = field(metadata=about("Run folder to upload.", filled=True, reads="folder"))
+    repo_id: str = field(metadata=about("Where to: name, or owner/name.", filled=True))
+    revision: str | None = field(default=None, metadata=about("Branch; made where it is missing.", filled=True))
+    private: bool = field(default=True, metadata=about("Only for you, or your organisation."))
+    message: str | None = field(default=None, metadata=about("Message of the commit.", filled=True))
+    evaluations: list[str] = field(
+        default_factory=list, metadata=about("Evaluation folders, for the model card.", reads="folder")
+    )
+    retries: int = field(default=5, metadata=about("Further tries when the Hub does not answer.", least=0, most=100))
+
+    def conflicts(self) -> Conflicts:
+        if not REPO_ID.fullmatch(self.repo_id):
+            yield ("repo_id",), f"found {self.repo_id!r}, valid: name or owner/name, of letters, digits, - _ and ."
+        if self.revision and not BRANCH.fullmatch(self.revision):
+            yield ("revision",), f"found {self.revision!r}, valid: the name of a branch, such as main or step-60"
+
+
 @dataclass(frozen=True)
 class Stage:
     """What the recipe of a verb may say: our own keys, and those of the libraries' dataclasses."""
@@ -256,7 +319,9 @@ STAGES = {
     "curate": Stage(CurateRecipe),
     "sft": Stage(SFTRecipe, ("SFTConfig", "ModelConfig")),
     "grpo": Stage(GRPORecipe, ("GRPOConfig", "ModelConfig")),
+    "merge": Stage(MergeRecipe),
     "eval": Stage(EvalRecipe),
     "compare": Stage(CompareRecipe),
     "report": Stage(ReportRecipe),
+    "push": Stage(PushRecipe),
 }

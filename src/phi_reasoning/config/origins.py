@@ -23,6 +23,7 @@ Kind = Literal[
     "unreadable",
     "reward",
     "batch",
+    "combination",
     "command line",
 ]
 

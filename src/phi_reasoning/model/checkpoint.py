@@ -1,13 +1,17 @@
 """Open a checkpoint for training: its tokenizer, the arguments its model is built with, and the adapter on it."""
 
+import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from peft import PeftConfig
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from peft import LoraConfig
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from phi_reasoning.errors import InputError
+from phi_reasoning.model import adapters, tokens
 
 
 def tokenizer(model: str, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -16,9 +20,10 @@ def tokenizer(model: str, revision: str | None = None) -> PreTrainedTokenizerBas
     Raises:
         InputError: the folder holds an adapter, or the tokenizer is not that of a prepared checkpoint.
     """
-    if (Path(model) / "adapter_config.json").is_file():
+    if (Path(model) / adapters.CONFIG).is_file():
         raise InputError(
-            f"{model}: found a LoRA adapter, valid: a full checkpoint; merge the adapter into its base first"
+            f"{model}: found a LoRA adapter, valid: a full checkpoint; "
+            f"run `phi-reasoning merge --adapter {Path(model)} --output_dir {Path(model)}-merged`"
         )
     try:
         found = AutoTokenizer.from_pretrained(model, revision=revision)
@@ -47,9 +52,44 @@ def init_kwargs(arguments: ModelConfig) -> dict[str, Any]:
     return {key: value for key, value in kwargs.items() if value is not None}
 
 
-def adapter(arguments: ModelConfig) -> PeftConfig | None:
-    """Return the configuration of a fresh adapter, or None for full fine-tuning."""
-    return get_peft_config(arguments)
+def adapter(
+    arguments: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, least: float, train_tokens: Sequence[str] = ()
+) -> LoraConfig | None:
+    """Return the configuration of a fresh adapter, or None for full fine-tuning, and print what the adapter reaches.
+
+    Args:
+        arguments: The model and its `lora_*` keys.
+        tokenizer: The model's tokenizer.
+        least: Smallest share of the intended adapter, from 0 to 1.
+        train_tokens: Tokens whose rows in the embedding and the head are trained too.
+
+    Raises:
+        InputError: the targets miss more of the model than `least` allows, or a token has no row to train.
+    """
+    config = get_peft_config(arguments)
+    if config is None:
+        if train_tokens:
+            raise InputError(
+                f"train_tokens: found [{', '.join(train_tokens)}] without use_peft, valid: with `use_peft: true`; "
+                "full fine-tuning trains every row"
+            )
+        return None
+    model = AutoConfig.from_pretrained(arguments.model_name_or_path, revision=arguments.model_revision)
+    if train_tokens:
+        try:
+            ids = [tokens.token_id(tokenizer, token) for token in train_tokens]
+        except ValueError as error:
+            raise InputError(f"train_tokens: {error}; valid: tokens that are one id each") from None
+        config.trainable_token_indices = adapters.token_rows(model, ids)
+    found = adapters.coverage(model, config)
+    if found.share < least:
+        raise InputError(
+            f"lora_target_modules: {found}; valid: at least {least:.0%}, as with all-linear, or say "
+            f"`min_lora_coverage: {math.floor(found.share * 100) / 100}`"
+        )
+    if os.environ.get("RANK", "0") == "0":
+        print(found, flush=True)
+    return config
 
 
 def end_ids(model: str, tokenizer: PreTrainedTokenizerBase, revision: str | None = None) -> tuple[int, ...]:

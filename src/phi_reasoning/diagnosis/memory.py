@@ -1,0 +1,160 @@
+"""Bytes on one GPU during training, per component, from the shape of the model and the settings of the run.
+
+Parameters, gradients, AdamW states and saved activations are exact for Phi-3 (0 bytes off on small models in
+float32, and in bfloat16 with PyTorch's fused attention). The terms of the loss and what a backward pass holds for a
+moment are calculated, and what the GPU's libraries take is a flat estimate: no total was measured on a GPU.
+"""
+
+from dataclasses import dataclass, replace
+
+from phi_reasoning.diagnosis.shape import Shape
+
+GB = 1e9
+# Bytes a parameter of bitsandbytes' formats: the code, and the scale of each block of 64 (itself quantised or not).
+NF4, NF4_PLAIN, INT8 = 0.5161, 0.5625, 1.0
+# Saved bytes a token and layer: multiples of (hidden, width of keys, ffn), by (bytes of a number, adapter, dropout).
+SAVED = {
+    (2, False, False): (22, 4, 8),
+    (2, True, False): (24, 4, 10),
+    (2, True, True): (36, 4, 14),
+    (4, False, False): (36, 8, 16),
+    (4, True, False): (28, 8, 16),
+    (4, True, True): (40, 8, 20),
+}
+# TRL's chunked head works on tiles of so many tokens x entries of the vocabulary.
+TILE = 4096 * 32768
+CUDA, CUDA_MANY, BITSANDBYTES = 1.5 * GB, 2 * GB, 0.4 * GB
+ENGINE = 1 * GB
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What memory depends on beside the shape.
+
+    Args:
+        tokens: Tokens that go through one device in one forward pass.
+        weight: Bytes of an unquantised weight on the GPU.
+        linear: Bytes of a weight of the quantisable linear layers.
+        trained: Parameters that learn, if they are an adapter; None for all of them.
+        adapter: Bytes of an adapter's weight.
+        gradient: Bytes of a gradient.
+        optimizer: Bytes of optimizer state (and of a master copy) per trained parameter.
+        number: Bytes of an activation, 2 or 4.
+        weight_shards: Devices that the weights are spread over; likewise `state_shards` for gradients and optimizer.
+        gathers: Layers are put together from shards as they are needed.
+        rank: Rank of the adapter, and `dropout` whether it has any.
+        checkpointing: Keep only each layer's input, and compute the rest again.
+        offload: Keep those on the host.
+        token_rows: Rows of the embedding and the head learn beside the adapter.
+        reference: Bytes per parameter of a second, frozen model.
+        gpu: False leaves out what CUDA takes.
+    """
+
+    tokens: int
+    weight: float = 2
+    linear: float = 2
+    trained: int | None = None
+    adapter: float = 4
+    gradient: float = 2
+    optimizer: float = 4
+    number: int = 2
+    weight_shards: int = 1
+    state_shards: int = 1
+    devices: int = 1
+    gathers: bool = False
+    rank: int = 0
+    dropout: bool = False
+    checkpointing: bool = True
+    offload: bool = False
+    token_rows: bool = False
+    reference: float = 0
+    gpu: bool = True
+
+
+def weights(shape: Shape, setup: Setup) -> float:
+    """Bytes of the model's weights and of the adapter."""
+    rest = shape.parameters - shape.linear
+    model = (shape.linear * setup.linear + rest * setup.weight) / setup.weight_shards
+    return model + (setup.trained or 0) * setup.adapter
+
+
+def learning(shape: Shape, setup: Setup) -> int:
+    """Parameters that learn."""
+    return shape.parameters if setup.trained is None else setup.trained
+
+
+def saved_per_token(shape: Shape, setup: Setup) -> int:
+    """Bytes that one layer saves per token for its backward pass; exact for Phi-3.
+
+    a x hidden + b x (width of keys) + c x ffn, 4 a head for the softmax's normaliser, 4 for each of two norms, and
+    16 x rank for what the four A matrices of an adapter give (4 x rank each, in float32).
+    """
+    hidden, kv, ffn = SAVED[setup.number, setup.trained is not None, setup.dropout]
+    flat = 4 * shape.heads + 8 + len(shape.projections) * 4 * setup.rank
+    return hidden * shape.hidden + kv * shape.kv + ffn * shape.ffn + flat
+
+
+def checkpoints(shape: Shape, setup: Setup) -> float:
+    """Bytes of every layer's input: layers x tokens x hidden x bytes of a number."""
+    kept = 0 if setup.offload else 1
+    return kept * shape.layers * setup.tokens * shape.hidden * setup.number
+
+
+def activations(shape: Shape, setup: Setup) -> float:
+    """Bytes of what the layers save, and of what one layer's backward pass holds for a moment.
+
+    That is the gradient that comes in, hidden numbers a token, and those inside the MLP, 3 x ffn.
+    """
+    moment = (shape.hidden + 3 * shape.ffn) * setup.number
+    saved = saved_per_token(shape, setup)
+    if setup.checkpointing:
+        return checkpoints(shape, setup) + setup.tokens * (saved + moment)
+    return setup.tokens * (shape.layers * (0 if setup.offload else saved) + moment)
+
+
+def logits(shape: Shape, setup: Setup) -> float:
+    """Bytes of TRL's chunked head: one tile, 6 x tokens x hidden, and a float32 gradient of a head that learns.
+
+    Single rows that learn cost the whole gradient too, and a 16-bit copy of the head with those rows in it.
+    """
+    head = 4 * shape.embedding if setup.trained is None else 6 * shape.embedding if setup.token_rows else 0
+    return min(TILE, setup.tokens * shape.vocabulary) * 2 + 6 * setup.tokens * shape.hidden + head
+
+
+def gathered(shape: Shape, setup: Setup) -> float:
+    """Bytes of what sharded training puts together: 2 layers and a gradient, embedding and head with gradients."""
+    return 2 * (3 * shape.layer + 4 * shape.embedding) if setup.gathers else 0
+
+
+def fixed(setup: Setup) -> float:
+    """Bytes that CUDA, NCCL and bitsandbytes take; an estimate."""
+    if not setup.gpu:
+        return 0
+    return (CUDA if setup.devices == 1 else CUDA_MANY) + (BITSANDBYTES if setup.linear < 2 else 0)
+
+
+def training(shape: Shape, setup: Setup) -> dict[str, float]:
+    """Bytes on one device at the peak of an optimizer step, per component."""
+    return {
+        "weights": weights(shape, setup),
+        "gradients": learning(shape, setup) * setup.gradient / setup.state_shards,
+        "optimizer": learning(shape, setup) * setup.optimizer / setup.state_shards,
+        "reference": shape.parameters * setup.reference / setup.weight_shards,
+        "gathered layers": gathered(shape, setup),
+        "activations": activations(shape, setup),
+        "logits": logits(shape, setup),
+        "fixed": fixed(setup),
+    }
+
+
+def resident(shape: Shape, setup: Setup) -> dict[str, float]:
+    """Bytes on one device between optimizer steps, while completions are written."""
+    parts = training(shape, replace(setup, tokens=0))
+    kept = {name: parts[name] for name in ("weights", "optimizer", "reference", "fixed")}
+    # Weights reach the engine one at a time, and the embedding is the largest.
+    return {**kept, "gathered layers": 2 * shape.embedding if setup.gathers else 0}
+
+
+def engine(shape: Shape, tensor_parallel: int, sequence: int) -> float:
+    """Fewest bytes of a vLLM engine on one device: 16-bit weights, the cache of one sequence, 1 GB of workspace."""
+    return (2 * shape.parameters + shape.kv_bytes * sequence) / tensor_parallel + ENGINE

@@ -1,0 +1,143 @@
+"""Checks on the rows of a recipe: columns, gold answers, lengths."""
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from phi_reasoning import plugins
+from phi_reasoning.data import mixture
+from phi_reasoning.diagnosis.finding import Finding
+from phi_reasoning.diagnosis.situation import Situation
+from phi_reasoning.errors import InputError
+from phi_reasoning.grading import gold_problems
+
+# Rows of a set that are tokenised, and rows that are fetched of one on the Hub.
+SAMPLE = 2000
+LISTED = 8
+
+
+def load(situation: Situation) -> tuple[list[tuple[str, datasets.Dataset]], list[Finding]]:
+    """Return (name, rows) of every set that can be read, and what is wrong with the others."""
+    wanted = mixture.SFT_COLUMNS if situation.verb == "sft" else mixture.RL_COLUMNS
+    sets, found = [], []
+    for entry in situation.recipe.own.datasets:
+        if whole(entry) and not Path(entry.path).is_file():
+            continue  # Of an earlier stage, and reported with it.
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                rows = mixture.load([entry if whole(entry) else _fetch(entry, folder)], wanted, situation["seed"])
+                sets.append((entry.path, mixture.problems_as_prompts(rows) if situation.verb == "grpo" else rows))
+            except InputError as error:
+                found.append(Finding("data", "wrong", str(error).replace(f"{folder}/", "")))
+            except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+                text = f"{entry.path} is not to be had from the Hub ({' '.join(str(error).split())[:120]})"
+                found.append(Finding("data", "not checked", text))
+    return sets, found
+
+
+def whole(entry: Any) -> bool:
+    """True for a local file; of a set on the Hub only the first rows are looked at."""
+    return entry.path.endswith(tuple(mixture.FORMATS))
+
+
+def _fetch(entry: Any, folder: str) -> Any:
+    """Return an entry for a local copy of the first rows of a set on the Hub, which may be larger than the disk."""
+    file = Path(folder, entry.path.replace("/", "--") + ".parquet")
+    rows = datasets.load_dataset(entry.path, entry.name, split=entry.split, revision=entry.revision, streaming=True)
+    datasets.Dataset.from_list(list(rows.take(SAMPLE))).to_parquet(file)
+    return dataclasses.replace(entry, path=str(file), name=None, revision=None)
+
+
+def findings(situation: Situation, name: str, rows: datasets.Dataset, tokenizer: Any) -> Iterator[Finding]:
+    """Check one set; without a tokenizer its lengths are left out."""
+    yield Finding("data", "ok", f"{name}: {len(rows)} rows with {', '.join(rows.column_names)}")
+    if situation.verb == "grpo":
+        yield columns(situation, name, rows)
+        yield golds(name, rows)
+        if tokenizer is not None:
+            yield prompts(situation, name, rows, tokenizer)
+        return
+    yield turns(situation, name, rows)
+    if tokenizer is not None and "messages" in rows.column_names:
+        yield lengths(situation, name, rows, tokenizer)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Write row numbers, counted from 1 as in an editor."""
+    more = f" and {len(numbers) - LISTED} more" if len(numbers) > LISTED else ""
+    return ", ".join(str(number + 1) for number in numbers[:LISTED]) + more
+
+
+def columns(situation: Situation, name: str, rows: datasets.Dataset) -> Finding:
+    """Every column that a reward cannot do without is there."""
+    for reward in situation.recipe.own.rewards:
+        target = plugins.load(reward.path)
+        call = plugins.parameters(target.__call__ if isinstance(target, type) else target)
+        given = {"self", *plugins.BATCH, *(reward.kwargs or {}), *rows.column_names}
+        for key, parameter in call.items():
+            named = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            if named and parameter.default is parameter.empty and key not in given:
+                text = f"{name}: {reward.path} needs a column {key}; columns: {', '.join(rows.column_names)}"
+                return Finding("reward-columns", "wrong", text, "map it by `columns`")
+    return Finding("reward-columns", "ok", f"{name}: all that {len(situation.recipe.own.rewards)} rewards need")
+
+
+def golds(name: str, rows: datasets.Dataset) -> Finding:
+    """Every gold answer that no task checks grades itself correct."""
+    tasks = rows["task"] if "task" in rows.column_names else [None] * len(rows)
+    plain = [number for number, task in enumerate(tasks) if task is None]
+    solutions = rows["solution"]
+    problems = gold_problems([solutions[number] for number in plain])
+    bad = [(number, problem) for number, problem in zip(plain, problems, strict=True) if problem]
+    if bad:
+        text = f"{name}: rows {_listed([number for number, _ in bad])}: {bad[0][1]}"
+        return Finding("gold-answers", "wrong", text, "mend or drop them: such a row gives no reward")
+    rest = f", {len(rows) - len(plain)} left to their task" if len(plain) < len(rows) else ""
+    return Finding("gold-answers", "ok", f"{name}: {len(plain)} grade themselves correct{rest}")
+
+
+def prompts(situation: Situation, name: str, rows: datasets.Dataset, tokenizer: Any) -> Finding:
+    """Every prompt leaves room for the longest completion; nothing cuts prompts."""
+    positions = situation.shape.positions if situation.shape else 0
+    limit = situation["vllm_max_model_length"] if situation["use_vllm"] else positions
+    room = (limit or positions) - (situation["max_completion_length"] or 0)
+    counts = [
+        len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True)["input_ids"])
+        for prompt in rows[:SAMPLE]["prompt"]
+    ]
+    long = [number for number, count in enumerate(counts) if count > room]
+    if room > 0 and long:
+        text = f"{name}: rows {_listed(long)} have more than the {room} tokens left beside the completion"
+        return Finding("prompts", "wrong", text, "drop them, or a longer vllm_max_model_length")
+    return Finding("prompts", "ok", f"{name}: the longest of {len(counts)} prompts has {max(counts)} tokens")
+
+
+def turns(situation: Situation, name: str, rows: datasets.Dataset) -> Finding:
+    """Every conversation ends with the assistant, whose words are what is learnt."""
+    if "messages" not in rows.column_names:
+        if situation["assistant_only_loss"] and isinstance(rows[0]["prompt"], str):
+            text = f"{name}: assistant_only_loss on prompts that are plain text"
+            return Finding("turns", "wrong", text, "assistant_only_loss: false, as the loss is on completions alone")
+        return Finding("turns", "ok", f"{name}: the loss is on completions")
+    bad = [n for n, row in enumerate(rows["messages"]) if not row or row[-1]["role"] != "assistant"]
+    if bad:
+        return Finding("turns", "wrong", f"{name}: rows {_listed(bad)} do not end with the assistant", "drop them")
+    if not situation["assistant_only_loss"]:
+        return Finding("turns", "note", f"{name}: the loss is on the user's words too", "assistant_only_loss: true")
+    return Finding("turns", "ok", f"{name}: every conversation ends with the assistant")
+
+
+def lengths(situation: Situation, name: str, rows: datasets.Dataset, tokenizer: Any) -> Finding:
+    """Rows are not all longer than `max_length`, where they are cut and lose their answer."""
+    limit = situation["max_length"]
+    counts = [len(tokenizer.apply_chat_template(messages)["input_ids"]) for messages in rows[:SAMPLE]["messages"]]
+    long = sum(count > limit for count in counts) if limit else 0
+    text = f"{name}: {long / len(counts):.1%} of {len(counts)} rows are longer than max_length {limit}"
+    if long == len(counts):
+        return Finding("row-length", "wrong", f"{text} and lose their answer", f"max_length: {max(counts)}")
+    longest = f"the longest has {max(counts)} tokens"
+    return Finding("row-length", "note" if long else "ok", f"{text}; {longest}")

@@ -1,0 +1,174 @@
+"""The shape of a decoder: what its memory follows from."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from phi_reasoning.errors import InputError
+
+FUSED = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder with grouped-query attention and a gated MLP, without biases.
+
+    Args:
+        hidden: Width h.
+        ffn: Width inside the MLP.
+        positions: Longest sequence, in tokens.
+        fused: One matrix makes query, key and value, and one the two halves of the MLP (Phi-3).
+    """
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    vocabulary: int
+    positions: int
+    tied: bool = False
+    fused: bool = True
+    source: str = ""
+    built_in: bool = False
+
+    @property
+    def kv(self) -> int:
+        """Width of the keys, and of the values."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def projections(self) -> dict[str, tuple[int, int]]:
+        """The linear layers of one decoder layer: name to (in, out)."""
+        query, h, ffn = self.heads * self.head_dim, self.hidden, self.ffn
+        last = {"o_proj": (query, h), "down_proj": (ffn, h)}
+        if self.fused:
+            return {"qkv_proj": (h, query + 2 * self.kv), "gate_up_proj": (h, 2 * ffn), **last}
+        attention = {"q_proj": (h, query), "k_proj": (h, self.kv), "v_proj": (h, self.kv)}
+        return {**attention, "gate_proj": (h, ffn), "up_proj": (h, ffn), **last}
+
+    @property
+    def linear_per_layer(self) -> int:
+        return sum(i * o for i, o in self.projections.values())
+
+    @property
+    def layer(self) -> int:
+        """Parameters of one decoder layer, its two norms included."""
+        return self.linear_per_layer + 2 * self.hidden
+
+    @property
+    def linear(self) -> int:
+        """Parameters that 4- and 8-bit loading quantises: the linear layers without the head."""
+        return self.layers * self.linear_per_layer
+
+    @property
+    def embedding(self) -> int:
+        """Parameters of the embedding, and of the head."""
+        return self.vocabulary * self.hidden
+
+    @property
+    def parameters(self) -> int:
+        return self.layers * self.layer + (1 if self.tied else 2) * self.embedding + self.hidden
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of the 16-bit key-value cache per token."""
+        return 2 * self.layers * self.kv * 2
+
+    def lora(self, rank: int, targets: Sequence[str] | str) -> int:
+        """Parameters of an adapter: rank x (in + out) for each linear layer it is on."""
+        return rank * self.layers * sum(i + o for name, (i, o) in self.projections.items() if _hit(name, targets))
+
+    @property
+    def config(self) -> dict[str, int]:
+        """The keys of a model configuration that have this shape."""
+        return {
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "intermediate_size": self.ffn,
+            "vocab_size": self.vocabulary,
+            "max_position_embeddings": self.positions,
+        }
+
+
+def _hit(name: str, targets: Sequence[str] | str) -> bool:
+    if targets == "all-linear":
+        return True
+    names = [targets] if isinstance(targets, str) else targets
+    return any(target.rpartition(".")[2] == name for target in names)
+
+
+PHI_4 = Shape(
+    hidden=5120,
+    layers=40,
+    heads=40,
+    kv_heads=10,
+    head_dim=128,
+    ffn=17920,
+    vocabulary=100352,
+    positions=32768,
+    built_in=True,
+    source="built in: phi-4, prepared for 32,768 positions",
+)
+
+
+def load(file: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file}: not valid JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{file}: found {type(found).__name__}, valid: an object")
+    return found
+
+
+def of(model: str) -> Shape | None:
+    """Return the shape of a checkpoint from its config.json, that of phi-4 where it is to be one, or None."""
+    file = Path(model).expanduser() / "config.json"
+    if file.is_file():
+        return read(load(file), str(file))
+    if model.removeprefix("./").startswith("output/phi-4-reasoning"):
+        return PHI_4
+    if model == "microsoft/phi-4":
+        return replace(PHI_4, positions=16384, source="built in: phi-4")
+    return None if file.parent.is_dir() else _from_hub(model)
+
+
+def _from_hub(model: str) -> Shape | None:
+    from transformers import PretrainedConfig
+
+    try:
+        return read(PretrainedConfig.get_config_dict(model)[0], f"{model} on the Hub")
+    except (OSError, ValueError):
+        return None
+
+
+def read(config: dict[str, Any], source: str) -> Shape | None:
+    """Return the shape a model configuration describes, or None where it is of another kind."""
+    try:
+        hidden, heads = config["hidden_size"], config["num_attention_heads"]
+        return Shape(
+            hidden=hidden,
+            layers=config["num_hidden_layers"],
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            head_dim=config.get("head_dim") or hidden // heads,
+            ffn=config["intermediate_size"],
+            vocabulary=config["vocab_size"],
+            positions=config["max_position_embeddings"],
+            tied=bool(config.get("tie_word_embeddings", False)),
+            fused=config.get("model_type") == "phi3",
+            source=source,
+        )
+    except KeyError:
+        return None

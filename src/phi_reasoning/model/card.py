@@ -1,0 +1,208 @@
+"""A model card from lineage: everything it says was recorded by the stages, and a gap is called a gap."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+Record = Mapping[str, Any]
+
+MARK = "<!-- Written by `phi-reasoning push` from lineage.json; without this line the file is yours and is kept. -->"
+HUB_ID = re.compile(r"(?!.*(?:--|\.\.))(?:[A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
+STAGES = {
+    "prepare": "A base model with reasoning tokens, doubled context and a chat template; not trained further.",
+    "sft": "A model fine-tuned on reasoning traces.",
+    "grpo": "A model reinforced with rule-based rewards (GRPO).",
+    "merge": "A model with its adapter merged into the weights.",
+}
+# An underscore inside a word is only an underscore.
+SPECIAL = re.compile(r"[&<>|\\`*\[\]$~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+
+
+def card(lineage: Record, evaluations: Sequence[Record] = (), ancestors: Sequence[Record] = ()) -> str:
+    """Return the model card, Markdown with YAML front matter.
+
+    Args:
+        lineage: What `lineage.json` of the model holds.
+        evaluations: For each evaluation its `metadata` and `summary`.
+        ancestors: The lineages of the parents, nearest first, as far as they are at hand.
+    """
+    chain = [lineage, *ancestors]
+    sections = {
+        "Recipe": _block("yaml", yaml.safe_dump(dict(lineage.get("recipe") or {}), sort_keys=False)),
+        "Data": _data(chain),
+        "Reward": _rewards(chain),
+        "Evaluation": _evaluation(evaluations),
+        "How it was made": _making(lineage),
+        "Hash chain": _hashes(chain),
+    }
+    body = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
+    return "\n\n".join([_front_matter(chain), MARK, _what(chain), *body]) + "\n"
+
+
+def base_model(chain: Iterable[Record]) -> str | None:
+    """Return the first Hub id among the parents, nearest first; None for a model built from nothing."""
+    for record in chain:
+        parent = record.get("parent") or {}
+        for source in (parent, parent.get("base") or {}):
+            # Lineage gives a parent on the Hub a revision, and one on disk a hash.
+            if "revision" in source and _hub_id(source.get("path")):
+                return str(source["path"])
+    return None
+
+
+def datasets(chain: Iterable[Record]) -> list[str]:
+    """Return the Hub ids of all that the model was trained on."""
+    entries = [entry for record in chain for entry in record.get("data") or []]
+    names = [str(entry["path"]) for entry in entries if "sha256" not in entry and _hub_id(entry.get("path"))]
+    return list(dict.fromkeys(names))
+
+
+def _hub_id(path: Any) -> bool:
+    return isinstance(path, str) and HUB_ID.fullmatch(path) is not None
+
+
+def _is_adapter(record: Record) -> bool:
+    return bool((record.get("recipe") or {}).get("use_peft"))
+
+
+def _front_matter(chain: Sequence[Record]) -> str:
+    found = {
+        "base_model": base_model(chain),
+        "datasets": datasets(chain),
+        "library_name": "peft" if _is_adapter(chain[0]) else "transformers",
+        "tags": ["phi-reasoning", *([str(chain[0]["stage"])] if chain[0].get("stage") else [])],
+    }
+    filled = {key: value for key, value in found.items() if value}
+    return f"---\n{yaml.safe_dump(filled, sort_keys=False)}---"
+
+
+def _what(chain: Sequence[Record]) -> str:
+    stage = str(chain[0].get("stage"))
+    base = base_model(chain)
+    adapter = " This is a LoRA adapter and needs its base." if _is_adapter(chain[0]) else ""
+    origin = f"The base is {plain(base)}." if base else "The base is not a model of the Hub."
+    what = STAGES.get(stage, f"A model of the stage {plain(stage)}.")
+    return f"# {plain(stage)}\n\n{what}{adapter} {origin} Made with phi-reasoning."
+
+
+def _data(chain: Iterable[Record]) -> str:
+    rows = [
+        [record.get("stage"), entry.get("path"), _version(entry)]
+        for record in chain
+        for entry in record.get("data") or []
+    ]
+    return table(["stage", "path", "version"], rows) if rows else "None."
+
+
+def _version(entry: Record) -> str:
+    if entry.get("sha256"):
+        return f"sha256 {entry['sha256']}"
+    parts = {key: entry.get(key) for key in ("name", "split", "revision")}
+    return ", ".join(f"{key} {value}" for key, value in parts.items() if value) or "not recorded"
+
+
+def _rewards(chain: Iterable[Record]) -> str | None:
+    """Lay out the rewards of the nearest stage that had any."""
+    for record in chain:
+        rewards = (record.get("recipe") or {}).get("rewards")
+        if rewards:
+            hashes = {entry.get("path"): entry.get("sha256") for entry in record.get("plugins") or []}
+            rows = [
+                [
+                    reward.get("path"),
+                    reward.get("weight", 1.0),
+                    json.dumps(reward.get("kwargs") or {}),
+                    _file_hash(str(reward.get("path")), hashes),
+                ]
+                for reward in rewards
+            ]
+            return table(["reward", "weight", "kwargs", "sha256"], rows)
+    return None
+
+
+def _file_hash(spec: str, hashes: Mapping[Any, Any]) -> str:
+    file = spec.rpartition(":")[0]
+    # Lineage holds the path that was loaded, the recipe the path as it is written.
+    return next((str(found) for path, found in hashes.items() if file and str(path).endswith(file)), "not recorded")
+
+
+def _evaluation(evaluations: Sequence[Record]) -> str:
+    rows = [row for evaluation in evaluations for row in _results(evaluation)]
+    titles = ["task", "items x runs", "accuracy, mean", "std over runs", "95% interval", "tokens", "sampling"]
+    return table(titles, rows) if rows else "Not run."
+
+
+def _results(evaluation: Record) -> Iterator[list[Any]]:
+    metadata, summary = evaluation.get("metadata") or {}, evaluation["summary"]
+    sampling = ", ".join(f"{key} {value}" for key, value in (metadata.get("sampling") or {}).items())
+    parts = summary.get("tasks") or {}
+    for task, part in [(", ".join(metadata.get("tasks") or ["?"]), summary), *parts.items()]:
+        bounds = part.get("interval")
+        yield [
+            task,
+            f"{part['items']} x {part['runs']}",
+            f"{part['accuracy']:.1%}",
+            _or_unknown(part.get("std_over_runs"), ".1%"),
+            f"{bounds[0]:.1%} to {bounds[1]:.1%}" if bounds else "?",
+            _or_unknown(part.get("tokens"), ".1f"),
+            sampling,
+        ]
+
+
+def _or_unknown(value: float | None, form: str) -> str:
+    return "?" if value is None else format(value, form)
+
+
+def _making(lineage: Record) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in (lineage.get("versions") or {}).items())
+    facts = {
+        "command": shlex.join(map(str, lineage.get("command") or [])),
+        "commit": lineage.get("commit"),
+        "finished": lineage.get("finished"),
+        "processes": lineage.get("processes"),
+        "hardware": lineage.get("hardware"),
+        "versions": versions,
+    }
+    return "\n".join(f"- {key}: {plain(value) if value else 'not recorded'}" for key, value in facts.items())
+
+
+def _hashes(chain: Sequence[Record]) -> str:
+    """Follow the parents by their hashes; the last row is where the chain ends."""
+    rows = [["this model", chain[0].get("stage"), chain[0].get("sha256"), None]]
+    for record in chain:
+        parent = record.get("parent") or {}
+        for source in (parent, parent.get("base") or {}):
+            if source:
+                rows.append([source.get("path"), source.get("stage"), *_identity(source)])
+    # A merge names the base of its adapter, and so does the adapter.
+    distinct = dict.fromkeys(tuple(cell or "not recorded" for cell in row) for row in rows)
+    return table(["checkpoint", "stage", "weights", "lineage"], list(distinct))
+
+
+def _identity(source: Record) -> list[Any]:
+    weights = source.get("sha256") or (source.get("revision") and f"revision {source['revision']}")
+    return [weights, source.get("lineage_sha256")]
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Lay cells out as a Markdown table; no text in a cell can leave it."""
+    lines = [" | ".join(titles), " | ".join("---" for _ in titles)]
+    lines += [" | ".join(plain(cell) for cell in row) for row in rows]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def plain(value: Any) -> str:
+    """Return text that Markdown and HTML show as it is, on one line."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    return SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text)
+
+
+def _block(language: str, text: str) -> str:
+    """Fence a text with more backticks than it holds in a row."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"

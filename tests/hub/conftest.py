@@ -1,0 +1,176 @@
+"""A small server that speaks the part of the Hub's API that an upload needs, and fails as it is told to."""
+
+import base64
+import hashlib
+import json
+import re
+import socket
+import threading
+from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+import pytest
+
+REPO = "me/my-model"
+CUT = "cut"
+
+
+class Hub(ThreadingHTTPServer):
+    """The part of the Hub that an upload talks to. `faults` holds, by kind of request, what the next ones meet: a
+    status, a status with headers, a cut connection, or one that is cut once all is done.
+    """
+
+    token = "hf_thisIsNotARealTokenAtAll"
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Request)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.faults, self.always = defaultdict(list), {}
+        self.objects, self.branches, self.commits = {}, {}, []
+        self.private, self.requests = None, []
+
+
+class Request(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    ROUTES = {
+        "create": r"POST /api/repos/create",
+        "branch": r"POST /api/models/me/my-model/branch/(.+)",
+        "info": r"GET /api/models/me/my-model(?:/revision/(.+))?",
+        "yaml": r"POST /api/validate-yaml",
+        "preupload": r"POST /api/models/me/my-model/preupload/(.+)",
+        "batch": r"POST /me/my-model\.git/info/lfs/objects/batch",
+        "object": r"PUT /objects/(.+)",
+        "verify": r"POST /verify",
+        "commit": r"POST /api/models/me/my-model/commit/(.+)",
+    }
+
+    def handle_one(self):
+        hub, asked = self.server, f"{self.command} {self.path.partition('?')[0]}"
+        matches = {kind: re.fullmatch(pattern, asked) for kind, pattern in self.ROUTES.items()}
+        kind = next((kind for kind, match in matches.items() if match), None)
+        hub.requests.append(kind or asked)
+        fault = hub.faults[kind].pop(0) if hub.faults[kind] else hub.always.get(kind, None if kind else 404)
+        if fault == CUT:
+            self.rfile.read(min(1000, int(self.headers.get("Content-Length") or 0)))
+            return self.cut()
+        body = self.body()
+        if fault not in (None, (CUT, "after")):
+            status, *headers = fault if isinstance(fault, tuple) else (fault,)
+            return self.answer(status, {"error": "out of order"}, *headers)
+        status, content = getattr(self, kind)(body, *map(unquote, filter(None, matches[kind].groups())))
+        return self.cut() if fault else self.answer(status, content)
+
+    def cut(self):
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+
+    def answer(self, status, content, *headers):
+        text = json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in [("Content-Length", len(text)), *headers]:
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = do_PUT = handle_one
+
+    def log_message(self, *args):
+        pass
+
+    def body(self):
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def create(self, body):
+        hub, asked = self.server, json.loads(body)
+        assert (asked["organization"], asked["name"]) == ("me", "my-model")
+        if self.headers["Authorization"] != f"Bearer {self.server.token}":
+            return 401, {"error": "Invalid username or password."}
+        new = hub.private is None
+        if new:
+            hub.private = asked["visibility"] == "private"
+            hub.branches["main"] = {}
+        return 200 if new else 409, {"url": f"{hub.url}/{REPO}"}
+
+    def branch(self, body, name):
+        branches = self.server.branches
+        new = name not in branches
+        branches.setdefault(name, dict(branches["main"]))
+        return 200 if new else 409, {}
+
+    def info(self, body, revision="main"):
+        hub = self.server
+        if hub.private is None or revision not in hub.branches:
+            return 404, {}
+        return 200, {"id": REPO, "sha": self.head(revision), "private": hub.private}
+
+    def head(self, revision):
+        return next((sha for sha, branch, _ in reversed(self.server.commits) if branch == revision), "0" * 40)
+
+    def yaml(self, body):
+        return 200, {}
+
+    def preupload(self, body, revision):
+        there = self.server.branches[revision]
+        files = []
+        for path in (file["path"] for file in json.loads(body)["files"]):
+            large = path.endswith(".safetensors")
+            oid = path in there and (sha256 if large else git_sha1)(there[path])
+            mode = "lfs" if large else "regular"
+            files.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid or None})
+        return 200, {"files": files}
+
+    def batch(self, body):
+        hub, answer = self.server, []
+        for wanted in json.loads(body)["objects"]:
+            actions = {
+                "upload": {"href": f"{hub.url}/objects/{wanted['oid']}"},
+                "verify": {"href": f"{hub.url}/verify"},
+            }
+            answer.append(wanted if wanted["oid"] in hub.objects else {**wanted, "actions": actions})
+        return 200, {"objects": answer}
+
+    def object(self, body, oid):
+        assert sha256(body) == oid
+        self.server.objects[oid] = body
+        return 200, {}
+
+    def verify(self, body):
+        wanted = json.loads(body)
+        return (200 if len(self.server.objects[wanted["oid"]]) == wanted["size"] else 400), {}
+
+    def commit(self, body, revision):
+        hub = self.server
+        header, *files = map(json.loads, body.splitlines())
+        there = hub.branches[revision]
+        for entry in files:
+            value = entry["value"]
+            small = entry["key"] == "file"
+            there[value["path"]] = base64.b64decode(value["content"]) if small else hub.objects[value["oid"]]
+        oid = f"{len(hub.commits) + 1:040x}"
+        hub.commits.append((oid, revision, header["value"]["summary"]))
+        return 200, {"commitUrl": f"{hub.url}/{REPO}/commit/{oid}", "commitOid": oid}
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def git_sha1(content):
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+@pytest.fixture
+def hub():
+    server = Hub()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
