@@ -25,8 +25,8 @@ FILE, RECIPE = "lineage.json", "config.yaml"
 # Keys that may differ between two starts of one run: they change what is shown or sent, not what is computed, and how
 # a fixed global batch is spread over the processes.
 FREE = ("report_to", "run_name", "disable_tqdm", "log_level", "push_to_hub", "hub_", "resume_from_checkpoint")
-SECRET = "hub_token"
 SPREAD = ("gradient_accumulation_steps", "per_device_train_batch_size")
+SECRET = "hub_token"
 PACKAGES = ("phi-reasoning", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json")
 

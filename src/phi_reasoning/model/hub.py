@@ -1,0 +1,111 @@
+"""Send a folder's files to the Hub in one commit, through trouble that passes."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from phi_reasoning.errors import InputError
+
+# Any part of a path. training_args.bin is a pickle of everything, a token among it.
+LEFT_OUT = (
+    *(".*", "checkpoint-*", "completions", "runs", "wandb", "training_args.bin"),
+    *("optimizer*", "scheduler*", "scaler*", "rng_state*", "global_step*"),
+)
+# Seconds: one connection may stay silent, and one wait may last.
+SILENCE, LONGEST_WAIT, LONGEST_ASKED = 300.0, 60.0, 3600.0
+PASSING = (408, 429)
+ADVICE = {
+    401: "the Hub does not know you; run `hf auth login`",
+    403: "your token may not write there; run `hf auth login` with a token that has write access",
+    404: "no such repository or branch, or your token may not see it; check the name, or run `hf auth login`",
+}
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """Return what belongs to the model, by its name in the repository."""
+    found = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    left_out = {name for name in found for part in name.parts if any(fnmatch(part, rule) for rule in LEFT_OUT)}
+    return {name.as_posix(): path for name, path in found.items() if name not in left_out}
+
+
+def upload(own: Any, files: Mapping[str, Path], message: str, command: str) -> str:
+    """Commit, and try again while the trouble is one that passes."""
+    import huggingface_hub
+
+    # The client's own tries would be told on stderr, with addresses that are signed.
+    huggingface_hub.logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        huggingface_hub.utils.disable_progress_bars()
+    for attempt in range(own.retries + 1):
+        try:
+            return _commit(own, files, message)
+        except Exception as error:
+            trouble, asked = _passing(own.repo_id, error)
+        if attempt == own.retries:
+            break
+        wait = min(2.0**attempt, LONGEST_WAIT) if asked is None else min(asked, LONGEST_ASKED)
+        print(f"{own.repo_id}: {trouble}; again in {wait:g} s ({attempt + 1} of {own.retries})", flush=True)
+        time.sleep(wait)
+    raise InputError(f"{own.repo_id}: {trouble}, {own.retries + 1} tries; the folder is untouched, go on: {command}")
+
+
+def _commit(own: Any, files: Mapping[str, Path], message: str) -> str:
+    """Make repository and branch where they are missing, commit the files, and say where they are."""
+    from huggingface_hub import CommitOperationAdd, HfApi, get_session
+
+    get_session().timeout = SILENCE  # Without one, a connection that went silent is waited on forever.
+    api = HfApi()
+    repo = api.create_repo(own.repo_id, private=own.private, exist_ok=True).repo_id
+    if own.revision:
+        api.create_branch(repo, branch=own.revision, exist_ok=True)
+    before = api.repo_info(repo, revision=own.revision)
+    if own.private and not before.private:
+        raise InputError(f"{repo}: a public repository; valid: --private false, or make it private on the Hub first")
+    # Made anew for each try: they remember what the Hub held at the last.
+    additions = [CommitOperationAdd(name, path) for name, path in files.items()]
+    done = api.create_commit(repo, additions, commit_message=message, revision=own.revision)
+    same = " (all there already)" if done.oid == before.sha else ""
+    return f"{api.endpoint}/{repo}/tree/{own.revision or 'main'}, commit {done.oid}{same}"
+
+
+def _passing(repo: str, error: BaseException) -> tuple[str, float | None]:
+    """Return what went wrong and for how long the Hub wants to be left alone; raise what trying again cannot mend."""
+    # Imported from there because the client below it has changed its package between versions.
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OfflineModeIsEnabled):
+            raise InputError(f"{repo}: HF_HUB_OFFLINE is set; valid: unset it to upload") from None
+        if isinstance(cause, HfHubHTTPError):
+            status = cause.response.status_code
+            if status < 500 and status not in PASSING:
+                said = ADVICE.get(status) or cause.server_message or "the Hub refuses"
+                raise InputError(f"{repo}: {said} ({status})") from None
+            return f"the Hub answers {status}", _asked(cause.response.headers)
+        # A gateway's error page is no JSON.
+        if isinstance(cause, HTTPError | ConnectionError | TimeoutError | json.JSONDecodeError):
+            return f"no answer from the Hub ({type(cause).__name__}: {str(cause)[:200]})", None
+        cause = cause.__cause__
+    if isinstance(error, RuntimeError):
+        return str(error), None  # What the store behind the Hub could not place otherwise.
+    if isinstance(error, ValueError) and not isinstance(error, InputError):
+        raise InputError(f"{repo}: {error}") from None
+    raise error
+
+
+def _asked(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of `Retry-After`, which may also be a date."""
+    text = headers.get("retry-after", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
