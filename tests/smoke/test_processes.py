@@ -8,20 +8,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def train(verb, processes, prepared, rows, folder, *words):
+def train(verb, processes, prepared, rows, folder, *words, sharded=False):
     launch = [sys.executable, "-m"]
     if processes > 1:
-        launch += ["accelerate.commands.launch", "--config_file", str(ROOT / "accelerate_configs/ddp.yaml")]
-        launch += ["--num_processes", str(processes), "--mixed_precision", "no", "-m"]
+        configuration = ROOT / f"accelerate_configs/{'fsdp2' if sharded else 'ddp'}.yaml"
+        launch += ["accelerate.commands.launch", "--config_file", str(configuration)]
+        launch += ["--num_processes", str(processes), "--mixed_precision", "no"]
+        launch += [] if sharded else ["-m"]
     command = [
-        *(*launch, f"phi_reasoning.{verb}", "--config", "recipes/tiny/sft.yaml".replace("sft", verb)),
-        *("--model_name_or_path", prepared, "--datasets", json.dumps([{"path": str(rows)}])),
-        *("--output_dir", folder, "--max_steps", "3", "--logging_steps", "1", "--save_strategy", "no", *words),
+        *launch,
+        *([str(Path(__file__).with_name("fsdp_on_cpu.py")), verb] if sharded else [f"phi_reasoning.{verb}"]),
+        *("--config", f"recipes/tiny/{verb}.yaml", "--model_name_or_path", prepared),
+        *("--datasets", json.dumps([{"path": str(rows)}]), "--output_dir", folder),
+        *("--max_steps", "3", "--logging_steps", "1", "--save_strategy", "no", *words),
     ]
     return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
 
@@ -34,22 +39,32 @@ def logged(folder, *keys):
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(prepared, data, tmp_path):
     words = ("--global_batch_size", "8", "--per_device_train_batch_size", "2")
-    for processes in (1, 2):
-        done = train("sft", processes, prepared, data / "sft.jsonl", tmp_path / str(processes), *words)
+    runs = {"one": (1, False), "two": (2, False), "sharded": (2, True)}
+    for name, (processes, sharded) in runs.items():
+        done = train("sft", processes, prepared, data / "sft.jsonl", tmp_path / name, *words, sharded=sharded)
         assert done.returncode == 0, done.stderr[-3000:]
-        assert json.loads((tmp_path / f"{processes}/lineage.json").read_text())["processes"] == processes
-    one, two = (logged(tmp_path / n, "loss", "grad_norm") for n in "12")
-    assert len(one) == 6 and two == pytest.approx(one, rel=1e-4)
+        assert json.loads((tmp_path / name / "lineage.json").read_text())["processes"] == processes
+        assert ("reducer.cpp" in done.stderr) == (name == "two")  # only plain data parallelism has that warning
+    one, two, sharded = (logged(tmp_path / name, "loss", "grad_norm") for name in runs)
+    assert len(one) == 6 and two == pytest.approx(one, rel=1e-4) and sharded == pytest.approx(one, rel=1e-4)
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in runs]
+    for other in weights[1:]:
+        assert other.keys() == weights[0].keys()
+        assert max((other[key] - weights[0][key]).abs().max() for key in other) < 1e-5
 
 
 @pytest.mark.slow
-def test_grpo_over_two_processes_logs_the_whole_batch(prepared, data, tmp_path):
+def test_grpo_over_two_processes_logs_the_whole_batch_sharded_or_not(prepared, data, tmp_path):
     words = ("--global_batch_size", "2", "--per_device_train_batch_size", "4", "--max_completion_length", "8")
-    done = train("grpo", 2, prepared, data / "rl.jsonl", tmp_path, *words)
-    assert done.returncode == 0, done.stderr[-3000:]
-    # A random model has no thought to close: every completion of both processes says so.
-    assert logged(tmp_path, "bad_format", "accuracy") == [1.0, 0.0] * 3
-    assert len(list((tmp_path / "completions").glob("*.parquet"))) == 3
+    for name in ("whole", "sharded"):
+        folder = tmp_path / name
+        done = train("grpo", 2, prepared, data / "rl.jsonl", folder, *words, sharded=name == "sharded")
+        assert done.returncode == 0, done.stderr[-3000:]
+        # A random model has no thought to close: every completion of both processes says so.
+        assert logged(folder, "bad_format", "accuracy") == [1.0, 0.0] * 3
+        assert len(list((folder / "completions").glob("*.parquet"))) == 3
+    whole, sharded = (logged(tmp_path / name, "reward", "entropy", "kl") for name in ("whole", "sharded"))
+    assert sharded == pytest.approx(whole, rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.slow

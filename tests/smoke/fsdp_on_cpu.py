@@ -1,0 +1,26 @@
+"""Run a verb with FSDP2 on CPU processes: `fsdp_on_cpu.py VERB --config RECIPE ...` under `accelerate launch`.
+
+accelerate shards the model over accelerators only; processes on the CPU get plain data parallelism, whatever the
+configuration says. Called GPUs once their process group stands, they are sharded like GPUs.
+"""
+
+import runpy
+import sys
+from typing import Any
+
+import accelerate.state
+from accelerate.utils import DistributedType
+
+start = accelerate.state.PartialState.__init__
+
+
+def start_as_gpus(self: accelerate.state.PartialState, *args: Any, **kwargs: Any) -> None:
+    start(self, *args, **kwargs)
+    if self.distributed_type == DistributedType.MULTI_CPU:
+        self.distributed_type = DistributedType.MULTI_GPU
+
+
+if __name__ == "__main__":
+    accelerate.state.PartialState.__init__ = start_as_gpus
+    verb = sys.argv.pop(1)
+    runpy.run_module(f"phi_reasoning.{verb}", run_name="__main__")
