@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,11 +17,6 @@ SMALL = {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
 }
-
-
-@pytest.fixture(scope="session")
-def root() -> Path:
-    return ROOT
 
 
 @pytest.fixture(scope="session")
@@ -62,15 +55,3 @@ def data(tmp_path_factory) -> Path:
     ]
     curate.main(["--output_dir", str(folder), "--sets", json.dumps(sets)])
     return folder
-
-
-def verb(name: str, *arguments: object, cwd: Path = ROOT, **kwargs) -> subprocess.CompletedProcess[str]:
-    """Run `python -m phi_reasoning.<name>` as a user does."""
-    command = [sys.executable, "-m", f"phi_reasoning.{name}", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, **kwargs)
-
-
-def losses(folder: Path) -> list[tuple[int, float]]:
-    """Return (step, loss) of a run's log."""
-    lines = (folder / "log.jsonl").read_text().splitlines()
-    return [(line["step"], line["loss"]) for line in map(json.loads, lines)]

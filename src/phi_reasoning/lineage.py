@@ -27,6 +27,7 @@ FILE, RECIPE = "lineage.json", "config.yaml"
 FREE = ("report_to", "run_name", "disable_tqdm", "log_level", "push_to_hub", "hub_", "resume_from_checkpoint")
 SPREAD = ("gradient_accumulation_steps", "per_device_train_batch_size")
 SECRET = "hub_token"
+LABELS = {"tokenizer_sha256": "tokenizer", "chat_template_sha256": "chat template"}
 PACKAGES = ("phi-reasoning", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json")
 
@@ -131,6 +132,11 @@ def read(folder: str | Path) -> dict[str, Any] | None:
     return found
 
 
+def altered(recorded: dict[str, Any], actual: dict[str, str]) -> str | None:
+    """Return the first hash of a tokenizer that is not the recorded one; an older record may lack it."""
+    return next((key for key in LABELS if recorded.get(key) not in (None, actual[key])), None)
+
+
 def parent(model: str, tokenizer: Any, revision: str | None = None) -> dict[str, Any]:
     """Describe the checkpoint that a stage starts from, after checking it against its own lineage.
 
@@ -142,12 +148,11 @@ def parent(model: str, tokenizer: Any, revision: str | None = None) -> dict[str,
         return {"path": model, "revision": revision, **tokenizer_hashes(tokenizer)}
     recorded = read(folder)
     actual = tokenizer_hashes(tokenizer)
-    for key, label in (("tokenizer_sha256", "tokenizer"), ("chat_template_sha256", "chat template")):
-        if recorded and recorded.get(key) not in (None, actual[key]):
-            raise InputError(
-                f"{folder}: its {label} is not the one its {recorded.get('stage')} stage wrote "
-                f"({key} {actual[key][:12]} found, {recorded[key][:12]} in {FILE}); restore it or run that stage again"
-            )
+    if recorded and (key := altered(recorded, actual)):
+        raise InputError(
+            f"{folder}: its {LABELS[key]} is not the one its {recorded.get('stage')} stage wrote "
+            f"({key} {actual[key][:12]} found, {recorded[key][:12]} in {FILE}); restore it or run that stage again"
+        )
     return {
         "path": model,
         "stage": recorded and recorded.get("stage"),

@@ -113,13 +113,12 @@ def lineages(situation: Situation, found: Any) -> Iterator[Finding]:
     """The tokenizer and template are those the stage before wrote."""
     folder = situation["model_name_or_path"]
     recorded = lineage.read(folder)
-    actual = lineage.tokenizer_hashes(found)
-    for key, value in actual.items():
-        if recorded and recorded.get(key) not in (None, value):
-            text = f"{key} of {folder} is not the one its {recorded.get('stage')} stage wrote"
-            yield Finding("lineage", "wrong", text, "restore it, or run that stage again")
-            return
-    if recorded:
+    if not recorded:
+        return
+    if key := lineage.altered(recorded, lineage.tokenizer_hashes(found)):
+        text = f"{key} of {folder} is not the one its {recorded.get('stage')} stage wrote"
+        yield Finding("lineage", "wrong", text, "restore it, or run that stage again")
+    else:
         yield Finding("lineage", "ok", f"as its {recorded.get('stage')} stage wrote it")
 
 

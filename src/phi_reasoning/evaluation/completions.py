@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from phi_reasoning.evaluation.records import OUTCOMES, Exam, Row, Training
+from phi_reasoning.grading.extract import CLOSE, OPEN
 
 # More would make a page that browsers struggle to open; the page says how many there were.
 MOST = 12_000
-OPEN, CLOSE = "<think>", "</think>"
 COLUMNS = {"step", "prompt", "completion", "advantage", "advantages", "outcome", "tokens"}
 
 

@@ -7,7 +7,6 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-THINK, END_THINK = "<think>", "</think>"
 # Ordinary text to the tokenizer: `special=True` would drop the tags wherever completions are decoded with
 # skip_special_tokens, and phi-4's `lstrip`/`rstrip` would swallow the white space around them.
 FLAGS = {"special": False, "lstrip": False, "rstrip": False, "normalized": False, "single_word": False}
