@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import cos, pi
 from typing import Any, Literal
 
@@ -12,7 +13,11 @@ from phi_reasoning.tasks import verdicts
 
 Completion = str | Sequence[Mapping[str, Any]]
 
-MIX = np.int64(-7046029254386353131)  # odd, so that multiplying loses no bit
+# Odd, so that multiplying loses no bit.
+BASE, MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+# What str.split() splits at. The last entry stands for every code point beyond.
+SPACE = np.array([chr(code).isspace() for code in range(0x3002)])
+BLOCK = 8192
 
 
 @dataclass(frozen=True)
@@ -146,31 +151,61 @@ class RepetitionPenalty:
 
     def penalty(self, text: str) -> float:
         """Return the penalty of one text."""
-        words = text.split()
+        words = _word_hashes(text)
         total = len(words) - self.ngram + 1
         if total <= self.threshold:
             return 0.0
-        counts = _ngram_counts(words, self.ngram)
-        repeated = counts[counts > self.threshold]
-        if not len(repeated):
+        counts = _repeated(words, self.ngram, self.threshold)
+        if not len(counts):
             return 0.0
-        return -float(max(len(repeated) / total, repeated.max() * self.ngram / len(words)))
+        return -float(max(len(counts) / total, counts.max() * self.ngram / len(words)))
 
 
-def _ngram_counts(words: list[str], n: int) -> np.ndarray:
-    """Return how often each distinct n-gram occurs, in no order; needs `n` words at least.
+def _word_hashes(text: str) -> np.ndarray:
+    """Return the 64-bit hashes of `text.split()`: (words,) uint64, the same in every process.
 
-    N-grams are told apart by 64-bit hashes, wrapping on overflow, which is several times faster than a dict of tuples.
-    Two different ones among 30,000 share a hash once in 10^10 texts.
+    A word's hash is the polynomial of its characters in an odd base modulo 2^64, taken from running sums over the
+    text, so that no string is made for a word. Blocks of a few KB stay in the cache; arrays as long as the text would
+    spend most of the time on fresh pages.
     """
-    hashes = np.fromiter(map(hash, words), np.int64, len(words))
+    characters = np.frombuffer(f" {text} ".encode("utf-32-le", "surrogatepass"), np.uint32)
+    powers = _powers(len(characters).bit_length())
+    sums, places = [], []
+    before = np.zeros(1, np.uint64)
+    for first in range(0, len(characters) - 1, BLOCK):
+        block = characters[first : first + BLOCK + 1]
+        space = SPACE.take(block, mode="clip")
+        # The last character before each start of a word, and before each end.
+        edges = np.flatnonzero(space[1:] != space[:-1])
+        # One more than the code point, or a word would not change with a NUL before it.
+        running = before + np.cumsum((block[:-1] + np.uint32(1)) * powers[first : first + len(block) - 1])
+        sums.append(running[edges])
+        places.append(edges + first)
+        before = running[-1:]
+    ends = np.concatenate(sums)
+    shift = powers[len(characters) - np.concatenate(places)[1::2]]
+    return (ends[1::2] - ends[::2]) * shift
+
+
+@cache
+def _powers(bits: int) -> np.ndarray:
+    return np.cumprod(np.full(1 << bits, BASE, np.uint64), dtype=np.uint64)
+
+
+def _repeated(words: np.ndarray, n: int, threshold: int) -> np.ndarray:
+    """Return how often each n-gram of hashes occurs that occurs more than `threshold` times, in no order.
+
+    Two different n-grams among 30,000 share a hash once in 10^10 texts.
+    """
     total = len(words) - n + 1
-    keys = np.zeros(total, np.int64)
+    keys = np.zeros(total, np.uint64)
     for offset in range(n):
-        keys = keys * MIX + hashes[offset : offset + total]
-    keys.sort()
-    edges = np.flatnonzero(keys[1:] != keys[:-1]) + 1
-    return np.diff(edges, prepend=0, append=total)
+        keys = keys * MIX + words[offset : offset + total]
+    # Nothing is that often in a bucket which is not: what is left to sort is little.
+    buckets = (keys >> np.uint64(48)).astype(np.intp)
+    keys = keys[np.bincount(buckets)[buckets] > threshold]
+    _, counts = np.unique(keys, return_counts=True)
+    return counts[counts > threshold]
 
 
 def _is_number(value: Any) -> bool:

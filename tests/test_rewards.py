@@ -2,6 +2,7 @@ import math
 import pickle
 import random
 import re
+import sys
 from collections import Counter, defaultdict
 
 import pytest
@@ -226,6 +227,31 @@ def test_repetition_against_the_definition():
     for _ in range(300):
         n, threshold = rng.randint(1, 6), rng.randint(1, 6)
         text = " ".join(rng.choices("abcdefgh"[: rng.randint(1, 8)], k=rng.randint(0, 200)))
+        assert repetition(text, ngram=n, threshold=threshold) == pytest.approx(plain_repetition(text, n, threshold))
+
+
+SPACES = [chr(code) for code in range(0x110000) if chr(code).isspace()]
+
+
+def hostile_text(rng):
+    """Words of characters that are easily confused, between every kind of white space."""
+    letters = "a\0\u200b\u3001é漢😀\ud800"
+    vocabulary = ["".join(rng.choices(letters, k=rng.randint(1, 3))) for _ in range(rng.randint(1, 6))]
+    gaps = ["".join(rng.choices(SPACES, k=rng.randint(1, 2))) for _ in range(rng.randint(1, 201))]
+    return rng.choice(["", gaps[0]]) + "".join(rng.choice(vocabulary) + gap for gap in gaps[1:])
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 64, 8192])
+def test_words_of_a_text_and_their_hashes_are_those_of_split(block, monkeypatch):
+    module = sys.modules[type(Reward(PLUS + "RepetitionPenalty").function).__module__]
+    monkeypatch.setattr(module, "BLOCK", block)
+    rng = random.Random(block)
+    for _ in range(60):
+        text = hostile_text(rng)
+        words, hashes = text.split(), module._word_hashes(text).tolist()
+        assert len(hashes) == len(words)
+        assert len(set(zip(words, hashes, strict=True))) == len(set(words)) == len(set(hashes))
+        n, threshold = rng.randint(1, 6), rng.randint(1, 6)
         assert repetition(text, ngram=n, threshold=threshold) == pytest.approx(plain_repetition(text, n, threshold))
 
 
