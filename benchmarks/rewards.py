@@ -16,15 +16,16 @@ from trl.rewards import accuracy_reward, get_repetition_penalty_reward
 from phi_reasoning.plugins import Reward
 
 COMPLETIONS, WORDS, TOKENS, END = 512, 20_000, 31_744, 100_265
-ANSWERS = [
-    ("204", "204"),
-    ("204", "206"),
-    (r"\frac{3}{4}", "0.75"),
-    (r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt{2}}"),
-    (r"x^2 + 2x + 1", "(x+1)^2"),
-    ("1,024", "1024"),
-    (r"3\pi", r"2\pi"),
-    ("17", "17"),
+# What is answered and what is right, by a number that makes each one different.
+ANSWERS: list[Callable[[int], tuple[str, str]]] = [
+    lambda k: (f"{k}", f"{k}"),
+    lambda k: (f"{k}", f"{k + 2}"),
+    lambda k: (rf"\frac{{{2 * k}}}{{{2 * k + 2}}}", rf"\frac{{{k}}}{{{k + 1}}}"),
+    lambda k: (rf"\frac{{{k}\sqrt{{2}}}}{{2}}", rf"\frac{{{k}}}{{\sqrt{{2}}}}"),
+    lambda k: (f"x^2 + {2 * k}x + {k * k}", f"(x+{k})^2"),
+    lambda k: (f"{k},024", f"{k}024"),
+    lambda k: (rf"{k + 1}\pi", rf"{k}\pi"),
+    lambda k: (f"{k}.0", f"{k}"),
 ]
 
 
@@ -44,7 +45,7 @@ def step() -> tuple[list[str], list[str], list[list[int]]]:
     shares = [1 / rank for rank in range(1, 8001)]
     texts, golds, ids = [], [], []
     for index in range(COMPLETIONS):
-        answer, gold = ANSWERS[index % len(ANSWERS)]
+        answer, gold = ANSWERS[index % len(ANSWERS)](index + 1)
         thought = " ".join(rng.choices(words, shares, k=WORDS))
         texts.append(f"<think>{thought}</think>The answer is $\\boxed{{{answer}}}$.")
         golds.append(gold)

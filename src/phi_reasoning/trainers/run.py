@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from phi_reasoning.errors import InputError
+from phi_reasoning.trainers.symptoms import Diagnosis
 
 # The old name is the one that every supported version of transformers accepts.
 warnings.filterwarnings("ignore", message=r".*gradient_checkpointing. is deprecated", category=FutureWarning)
@@ -156,6 +157,7 @@ def train(trainer: Trainer, resume: str | Path | None) -> None:
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(RunLog())
+    trainer.add_callback(Diagnosis(_lines(Path(trainer.args.output_dir, LOG))))
     if not trainer.args.disable_tqdm:
         trainer.add_callback(Progress())
     launched = int(os.environ.get("WORLD_SIZE", "1"))
