@@ -11,19 +11,24 @@ import torch
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
+BATCH = ("--global_batch_size", "8", "--per_device_train_batch_size", "2")
+SHARDED = ("fsdp2", "zero2", "zero3")
 
 
-def train(verb, processes, prepared, rows, folder, *words, sharded=False):
+def train(verb, configuration, prepared, rows, folder, *words):
+    """Train in one process, or in two as a shipped configuration starts them."""
     launch = [sys.executable, "-m"]
-    if processes > 1:
-        configuration = ROOT / f"accelerate_configs/{'fsdp2' if sharded else 'ddp'}.yaml"
-        launch += ["accelerate.commands.launch", "--config_file", str(configuration)]
-        launch += ["--num_processes", str(processes), "--mixed_precision", "no"]
-        launch += [] if sharded else ["-m"]
+    if configuration:
+        file = ROOT / f"accelerate_configs/{configuration}.yaml"
+        launch += ["accelerate.commands.launch", "--config_file", str(file)]
+        launch += ["--num_processes", "2", "--mixed_precision", "no"]
+    if configuration in SHARDED:
+        launch += [str(Path(__file__).with_name("shards_on_cpu.py")), verb]
+    else:
+        launch += ["-m", f"phi_reasoning.{verb}"] if configuration else [f"phi_reasoning.{verb}"]
     command = [
         *launch,
-        *([str(Path(__file__).with_name("fsdp_on_cpu.py")), verb] if sharded else [f"phi_reasoning.{verb}"]),
         *("--config", f"recipes/tiny/{verb}.yaml", "--model_name_or_path", prepared),
         *("--datasets", json.dumps([{"path": str(rows)}]), "--output_dir", folder),
         *("--max_steps", "3", "--logging_steps", "1", "--save_strategy", "no", *words),
@@ -36,41 +41,49 @@ def logged(folder, *keys):
     return [line[key] for line in lines for key in keys]
 
 
+@pytest.fixture(scope="module")
+def alone(prepared, data, tmp_path_factory):
+    """The run folder of three steps of SFT in one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    done = train("sft", None, prepared, data / "sft.jsonl", folder, *BATCH)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((folder / "lineage.json").read_text())["processes"] == 1
+    return folder
+
+
 @pytest.mark.slow
-def test_two_processes_take_the_steps_of_one(prepared, data, tmp_path):
-    words = ("--global_batch_size", "8", "--per_device_train_batch_size", "2")
-    runs = {"one": (1, False), "two": (2, False), "sharded": (2, True)}
-    for name, (processes, sharded) in runs.items():
-        done = train("sft", processes, prepared, data / "sft.jsonl", tmp_path / name, *words, sharded=sharded)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert json.loads((tmp_path / name / "lineage.json").read_text())["processes"] == processes
-        assert ("reducer.cpp" in done.stderr) == (name == "two")  # only plain data parallelism has that warning
-    one, two, sharded = (logged(tmp_path / name, "loss", "grad_norm") for name in runs)
-    assert len(one) == 6 and two == pytest.approx(one, rel=1e-4) and sharded == pytest.approx(one, rel=1e-4)
-    weights = [load_file(tmp_path / name / "model.safetensors") for name in runs]
-    for other in weights[1:]:
-        assert other.keys() == weights[0].keys()
-        assert max((other[key] - weights[0][key]).abs().max() for key in other) < 1e-5
+@pytest.mark.parametrize("configuration", ["ddp", *SHARDED])
+def test_two_processes_take_the_steps_of_one(configuration, alone, prepared, data, tmp_path):
+    done = train("sft", configuration, prepared, data / "sft.jsonl", tmp_path, *BATCH)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((tmp_path / "lineage.json").read_text())["processes"] == 2
+    assert ("reducer.cpp" in done.stderr) == (configuration == "ddp")  # only plain data parallelism has that warning
+    one, two = logged(alone, "loss", "grad_norm"), logged(tmp_path, "loss", "grad_norm")
+    assert len(one) == 6 and two == pytest.approx(one, rel=1e-4)
+    one, two = load_file(alone / "model.safetensors"), load_file(tmp_path / "model.safetensors")
+    assert two.keys() == one.keys()
+    assert max((two[key] - one[key]).abs().max() for key in two) < 1e-5
 
 
 @pytest.mark.slow
 def test_grpo_over_two_processes_logs_the_whole_batch_sharded_or_not(prepared, data, tmp_path):
     words = ("--global_batch_size", "2", "--per_device_train_batch_size", "4", "--max_completion_length", "8")
-    for name in ("whole", "sharded"):
-        folder = tmp_path / name
-        done = train("grpo", 2, prepared, data / "rl.jsonl", folder, *words, sharded=name == "sharded")
+    for configuration in ("ddp", "fsdp2", "zero3"):
+        folder = tmp_path / configuration
+        done = train("grpo", configuration, prepared, data / "rl.jsonl", folder, *words)
         assert done.returncode == 0, done.stderr[-3000:]
         # A random model has no thought to close: every completion of both processes says so.
         assert logged(folder, "bad_format", "accuracy") == [1.0, 0.0] * 3
         assert len(list((folder / "completions").glob("*.parquet"))) == 3
-    whole, sharded = (logged(tmp_path / name, "reward", "entropy", "kl") for name in ("whole", "sharded"))
-    assert sharded == pytest.approx(whole, rel=1e-4, abs=1e-6)
+    whole, *shards = (logged(tmp_path / name, "reward", "entropy", "kl") for name in ("ddp", "fsdp2", "zero3"))
+    for sharded in shards:
+        assert sharded == pytest.approx(whole, rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the processes find each other")
 def test_processes_that_would_train_apart_are_refused(prepared, data, tmp_path):
-    done = train("sft", 2, prepared, data / "sft.jsonl", tmp_path, "--use_cpu", "false", "--global_batch_size", "16",
+    done = train("sft", "ddp", prepared, data / "sft.jsonl", tmp_path, "--use_cpu", "false", "--global_batch_size", "16",
                  "--per_device_train_batch_size", "8")  # fmt: skip
     assert done.returncode != 0 and "launched as 2 processes, of which each would train alone" in done.stderr
     assert not (tmp_path / "lineage.json").exists()
