@@ -38,7 +38,9 @@ def launched(arguments, tmp_path, monkeypatch):
 
         file = tmp_path / "accelerate.yaml"
         file.write_text(yaml.safe_dump(mapping))
-        words, _, _ = _validate_launch_command(launch_command_parser().parse_args(["--config_file", str(file), "a.py"]))
+        words, _, _ = _validate_launch_command(
+            launch_command_parser().parse_args(["--config_file", str(file), "a.py"])
+        )
         assert words.use_deepspeed and words.num_processes == 8
         words.deepspeed_fields_from_accelerate_config = ",".join(mapping["deepspeed_config"])
         _, environment = prepare_deepspeed_cmd_env(words)

@@ -1,5 +1,6 @@
 """Every recipe parses against the installed libraries, and every command in a README names what exists."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -67,10 +68,19 @@ def check(words, targets):
         check_verb(rest[0], rest[1:])
     elif program in ("accelerate", "python", "python3", "torchrun"):
         check_launch(rest)
+    elif program == "bash":
+        assert (ROOT / rest[0]).is_file(), rest[0]
+        check_verb(*split_options(rest[1:]))
     elif program in ("git", "pip", "cd", "source", "export", "wandb", "trl", "docker", "vllm", "uv", "pytest"):
         return
     else:
         raise AssertionError(f"{program}: say in this test what the command is")
+
+
+def split_options(words):
+    """The verb and the words after it, behind the `--option=value`s of a launcher."""
+    options = list(itertools.takewhile(lambda word: word.startswith("-"), words))
+    return words[len(options)], words[len(options) + 1 :]
 
 
 def check_launch(rest):
@@ -122,6 +132,8 @@ def test_commands_are_found_through_continuations_comments_and_variables():
         "phi-reasoning sft --config recipes/tiny/sft.yaml --learning_rat 1",
         "phi-reasoning trian --config recipes/tiny/sft.yaml",
         "make everything",
+        "bash slurm/submit.sh --nodes=4 sft --config recipes/tiny/none.yaml",
+        "bash slurm/none.sh sft --config recipes/tiny/sft.yaml",
     ],
 )
 def test_a_command_that_names_nothing_is_caught(words):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("accelerate_configs", "chat_templates", "recipes", "rewards")
+FOLDERS = ("accelerate_configs", "chat_templates", "recipes", "rewards", "slurm")
 
 
 @pytest.fixture(scope="module")

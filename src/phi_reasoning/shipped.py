@@ -1,4 +1,4 @@
-"""Find the files that ship beside the code: recipes, rewards, chat templates and accelerate configs.
+"""Find the files that ship beside the code: recipes, rewards, chat templates, accelerate configs and slurm.
 
 They lie at the root of a checkout and under `phi_reasoning/_shipped` in a wheel, so that a relative path written in a
 recipe or on a command line means the same file in both.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 SHIPPED = PACKAGE / "_shipped" if (PACKAGE / "_shipped").is_dir() else PACKAGE.parents[1]
-FOLDERS = ("accelerate_configs", "chat_templates", "recipes", "rewards")
+FOLDERS = ("accelerate_configs", "chat_templates", "recipes", "rewards", "slurm")
 
 
 def find(path: str | Path) -> Path:

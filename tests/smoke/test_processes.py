@@ -83,7 +83,7 @@ def test_grpo_over_two_processes_logs_the_whole_batch_sharded_or_not(prepared, d
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the processes find each other")
 def test_processes_that_would_train_apart_are_refused(prepared, data, tmp_path):
-    done = train("sft", "ddp", prepared, data / "sft.jsonl", tmp_path, "--use_cpu", "false", "--global_batch_size", "16",
-                 "--per_device_train_batch_size", "8")  # fmt: skip
+    words = ("--use_cpu", "false", "--global_batch_size", "16", "--per_device_train_batch_size", "8")
+    done = train("sft", "ddp", prepared, data / "sft.jsonl", tmp_path, *words)
     assert done.returncode != 0 and "launched as 2 processes, of which each would train alone" in done.stderr
     assert not (tmp_path / "lineage.json").exists()
