@@ -58,6 +58,22 @@ def test_problems_become_conversations():
         mixture.problems_as_prompts(datasets.Dataset.from_list([{"prompt": "1+1?", "solution": "2"}]))
 
 
+def test_prompts_that_are_too_long_are_left_out(tokenizer, capsys):
+    rows = datasets.Dataset.from_list([{"problem": "a" * size, "solution": str(size)} for size in (5, 1, 90, 30)])
+    rows = mixture.problems_as_prompts(rows)
+    # What the model reads is the text up to the start of its answer, system message included.
+    texts = [tokenizer.apply_chat_template(row, add_generation_prompt=True, tokenize=False) for row in rows["prompt"]]
+    lengths = [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+    assert mixture.prompt_lengths(rows, tokenizer) == lengths and lengths[1] < lengths[0] < lengths[3] < lengths[2]
+    assert mixture.within(rows, tokenizer, None)["solution"][:] == ["5", "1", "90", "30"]
+    assert mixture.within(rows, tokenizer, lengths[2])["solution"][:] == ["5", "1", "90", "30"]
+    assert capsys.readouterr().out == ""
+    assert mixture.within(rows, tokenizer, lengths[0])["solution"][:] == ["5", "1"]
+    assert capsys.readouterr().out == f"2 of 4 prompts are longer than {lengths[0]} tokens: left out\n"
+    with pytest.raises(InputError, match=f"max_prompt_length: found 2, valid: at least {lengths[1]}"):
+        mixture.within(rows, tokenizer, 2)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

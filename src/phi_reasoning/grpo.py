@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     end_ids = checkpoint.end_ids(model.model_name_or_path, tokenizer, model.model_revision)
     rewards = [Reward(reward.path, reward.kwargs).fill(end_ids=end_ids) for reward in recipe.own.rewards]
     rows = mixture.problems_as_prompts(mixture.load(recipe.own.datasets, mixture.RL_COLUMNS, arguments.seed))
+    rows = mixture.within(rows, tokenizer, recipe.own.max_prompt_length)
 
     arguments.reward_weights = [reward.weight for reward in recipe.own.rewards]
     arguments.model_init_kwargs = {**(arguments.model_init_kwargs or {}), **checkpoint.init_kwargs(model)}

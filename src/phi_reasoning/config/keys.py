@@ -87,6 +87,9 @@ class GRPORecipe(TrainRecipe):
     """Reinforcement learning with rule-based rewards."""
 
     rewards: list[RewardConfig] = field(metadata=about("Reward plug-ins and their weights.", filled=True))
+    max_prompt_length: int | None = field(
+        default=None, metadata=about("Tokens; problems whose prompt is longer are left out.", least=1)
+    )
 
 
 @dataclass(kw_only=True)

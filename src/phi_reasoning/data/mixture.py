@@ -1,6 +1,7 @@
 """Load the datasets of a recipe and mix them in the shares it asks for."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,29 @@ def _first_bad_row(path: str) -> str | None:
                 if kind != type(value).__name__:
                     return f"{path}:{number}: {key} is {type(value).__name__}, in the rows before it is {kind}"
     return None
+
+
+def prompt_lengths(rows: datasets.Dataset, tokenizer: Any) -> list[int]:
+    """Return the tokens of each prompt as the model reads it: in the chat template, up to where its answer starts."""
+    prompts = (row["prompt"] for row in rows.select_columns("prompt"))
+    return [len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True)["input_ids"]) for prompt in prompts]
+
+
+def within(rows: datasets.Dataset, tokenizer: Any, limit: int | None) -> datasets.Dataset:
+    """Return the rows whose prompt has at most `limit` tokens, and say how many there are not.
+
+    Raises:
+        InputError: no row is left.
+    """
+    if limit is None:
+        return rows
+    lengths = prompt_lengths(rows, tokenizer)
+    kept = [row for row, length in enumerate(lengths) if length <= limit]
+    if not kept:
+        raise InputError(f"max_prompt_length: found {limit}, valid: at least {min(lengths)}, or no prompt is left")
+    if len(kept) < len(rows) and os.environ.get("RANK", "0") == "0":
+        print(f"{len(rows) - len(kept)} of {len(rows)} prompts are longer than {limit} tokens: left out", flush=True)
+    return rows.select(kept)
 
 
 def problems_as_prompts(rows: datasets.Dataset) -> datasets.Dataset:

@@ -101,19 +101,24 @@ def golds(name: str, rows: datasets.Dataset) -> Finding:
 
 
 def prompts(situation: Situation, name: str, rows: datasets.Dataset, tokenizer: Any) -> Finding:
-    """Every prompt leaves room for the longest completion; nothing cuts prompts."""
+    """Every prompt that is not left out leaves room for the longest completion; nothing cuts prompts."""
     positions = situation.shape.positions if situation.shape else 0
     limit = situation["vllm_max_model_length"] if situation["use_vllm"] else positions
     room = (limit or positions) - (situation["max_completion_length"] or 0)
-    counts = [
-        len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True)["input_ids"])
-        for prompt in rows[:SAMPLE]["prompt"]
-    ]
-    long = [number for number, count in enumerate(counts) if count > room]
+    counts = mixture.prompt_lengths(rows.take(min(SAMPLE, len(rows))), tokenizer)
+    longest = situation["max_prompt_length"] or max(counts)
+    left_out = sum(count > longest for count in counts)
+    if left_out == len(counts):
+        text = f"{name}: every prompt is longer than max_prompt_length {longest}, and is left out"
+        return Finding("prompts", "wrong", text, f"max_prompt_length: {max(counts)}")
+    long = [number for number, count in enumerate(counts) if room < count <= longest]
     if room > 0 and long:
         text = f"{name}: rows {_listed(long)} have more than the {room} tokens left beside the completion"
-        return Finding("prompts", "wrong", text, "drop them, or a longer vllm_max_model_length")
-    return Finding("prompts", "ok", f"{name}: the longest of {len(counts)} prompts has {max(counts)} tokens")
+        return Finding("prompts", "wrong", text, f"max_prompt_length: {room}, or a longer vllm_max_model_length")
+    text = f"{name}: the longest of {len(counts)} prompts has {max(counts)} tokens"
+    if left_out:
+        return Finding("prompts", "note", f"{text}; {left_out} have more than max_prompt_length and are left out")
+    return Finding("prompts", "ok", text)
 
 
 def turns(situation: Situation, name: str, rows: datasets.Dataset) -> Finding:

@@ -11,7 +11,7 @@ from phi_reasoning.diagnosis.launch import Launch
 from phi_reasoning.diagnosis.shape import Shape
 from phi_reasoning.errors import InputError
 
-# A recipe does not say how long prompts are; TRL no longer cuts them.
+# Where a recipe does not say how long prompts are; TRL no longer cuts them.
 PROMPT = 1024
 FLASH = ("flash_attention", "flex_attention", "kernels-community/")
 
@@ -110,7 +110,9 @@ class Situation:
 
     @property
     def prompt(self) -> int:
-        """Tokens a prompt may have: what vLLM has left beside the completion, else an assumption."""
+        """Tokens a prompt may have: as the recipe says, else what vLLM has left, else an assumption."""
+        if self["max_prompt_length"]:
+            return self["max_prompt_length"]
         limit = self["vllm_max_model_length"] if self["use_vllm"] else None
         left = (limit or 0) - (self["max_completion_length"] or 0)
         return left if left > 0 else min(PROMPT, self["max_completion_length"] or PROMPT)

@@ -1,4 +1,4 @@
-"""The doctor where the Hub is out of reach."""
+"""The doctor as a command: arguments that it cannot use, and a Hub that is out of reach."""
 
 import json
 import os
@@ -6,6 +6,29 @@ import socket
 import subprocess
 import sys
 import threading
+
+import pytest
+
+from phi_reasoning import doctor
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "recipes/tiny/none.yaml", "--verb", "sft"],
+        ["--config", "recipes/tiny/prepare.yaml"],
+        ["--config", "recipes/tiny/sft.yaml", "--num-gpus", "0"],
+        ["--config", "recipes/tiny/sft.yaml", "--gpu-memory", "much"],
+        ["--config", "recipes/tiny/sft.yaml", "--accelerate-config", "none.yaml"],
+        ["--config", "recipes/tiny/sft.yaml", "word"],
+        [],
+    ],
+)
+def test_unusable_arguments_exit_with_2(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        doctor.main(words)
+    assert ended.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_hub_that_never_answers_is_asked_once(data, tmp_path):
