@@ -36,6 +36,14 @@ def test_script_by_path_under_accelerate_launch(prepared, data, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_quiet_launch_adds_nothing_to_our_line(tmp_path):
+    words = ("--quiet", "src/phi_reasoning/sft.py", "--config", "recipes/tiny/none.yaml")
+    done = run([*LAUNCH, *words])
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("--config: no such file")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
 def test_grpo_with_the_readmes_own_reward_from_an_empty_folder(prepared, data, tmp_path):
     text = (ROOT / "README.md").read_text()
     code = text.split("```python\n")[1].split("```")[0]
