@@ -93,14 +93,22 @@ def test_what_only_the_libraries_notice_is_one_line(words, says, prepared, data,
 
 
 @pytest.mark.slow
-def test_grpo_on_an_adapter_is_refused(prepared, data, tmp_path):
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--model_name_or_path", "adapter"], "found a LoRA adapter"),
+        (["--max_prompt_length", "2"], "max_prompt_length: found 2, valid: at least "),
+    ],
+)
+def test_grpo_refuses_an_adapter_and_to_leave_out_every_prompt(words, says, prepared, data, tmp_path):
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter/adapter_config.json").write_text("{}")
     done = run(
         [
             *(sys.executable, "-m", "phi_reasoning.grpo", "--config", "recipes/tiny/grpo.yaml"),
-            *("--model_name_or_path", tmp_path / "adapter", "--output_dir", tmp_path / "run"),
-            *("--datasets", json.dumps([{"path": str(data / "rl.jsonl")}])),
-        ]
+            *([] if "--model_name_or_path" in words else ["--model_name_or_path", prepared]),
+            *("--datasets", json.dumps([{"path": str(data / "rl.jsonl")}]), "--output_dir", "run", *words),
+        ],
+        cwd=tmp_path,
     )
-    assert done.returncode == 2 and "found a LoRA adapter" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr

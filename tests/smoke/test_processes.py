@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ BATCH = ("--global_batch_size", "8", "--per_device_train_batch_size", "2")
 SHARDED = ("fsdp2", "zero2", "zero3")
 
 
-def train(verb, configuration, prepared, rows, folder, *words):
+def train(verb, configuration, prepared, rows, folder, *words, saves="no"):
     """Train in one process, or in two as a shipped configuration starts them."""
     launch = [sys.executable, "-m"]
     if configuration:
@@ -31,7 +32,7 @@ def train(verb, configuration, prepared, rows, folder, *words):
         *launch,
         *("--config", f"recipes/tiny/{verb}.yaml", "--model_name_or_path", prepared),
         *("--datasets", json.dumps([{"path": str(rows)}]), "--output_dir", folder),
-        *("--max_steps", "3", "--logging_steps", "1", "--save_strategy", "no", *words),
+        *("--max_steps", "3", "--logging_steps", "1", "--save_strategy", saves, *words),
     ]
     return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
 
@@ -51,18 +52,39 @@ def alone(prepared, data, tmp_path_factory):
     return folder
 
 
+def hold_equal(folder, alone):
+    """The steps of two runs to 1e-4, relative, and their weights to 1e-5."""
+    one, two = logged(alone, "loss", "grad_norm"), logged(folder, "loss", "grad_norm")
+    assert len(one) == 6 and two == pytest.approx(one, rel=1e-4)
+    one, two = load_file(alone / "model.safetensors"), load_file(folder / "model.safetensors")
+    assert two.keys() == one.keys()
+    assert max((two[key] - one[key]).abs().max() for key in two) < 1e-5
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("configuration", ["ddp", *SHARDED])
+@pytest.mark.parametrize("configuration", ["ddp", "fsdp2", "zero2"])
 def test_two_processes_take_the_steps_of_one(configuration, alone, prepared, data, tmp_path):
     done = train("sft", configuration, prepared, data / "sft.jsonl", tmp_path, *BATCH)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((tmp_path / "lineage.json").read_text())["processes"] == 2
     assert ("reducer.cpp" in done.stderr) == (configuration == "ddp")  # only plain data parallelism has that warning
-    one, two = logged(alone, "loss", "grad_norm"), logged(tmp_path, "loss", "grad_norm")
-    assert len(one) == 6 and two == pytest.approx(one, rel=1e-4)
-    one, two = load_file(alone / "model.safetensors"), load_file(tmp_path / "model.safetensors")
-    assert two.keys() == one.keys()
-    assert max((two[key] - one[key]).abs().max() for key in two) < 1e-5
+    hold_equal(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_zero3_stopped_and_continued_takes_the_steps_of_one(alone, prepared, data, tmp_path):
+    words = (*BATCH, "--save_steps", "2", "--save_total_limit", "2")
+    done = train("sft", "zero3", prepared, data / "sft.jsonl", tmp_path, *words, saves="steps")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert list(tmp_path.glob("checkpoint-2/global_step2/zero_pp_rank_1_*"))  # the share of the second process
+    # As a run is left that was stopped in its third step.
+    shutil.rmtree(tmp_path / "checkpoint-3")
+    for name in ("lineage.json", "model.safetensors"):
+        (tmp_path / name).unlink()
+    done = train("sft", "zero3", prepared, data / "sft.jsonl", tmp_path, *words, saves="steps")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"continuing from {tmp_path / 'checkpoint-2'}" in done.stdout
+    hold_equal(tmp_path, alone)
 
 
 @pytest.mark.slow

@@ -112,8 +112,9 @@ def _first_bad_row(path: str) -> str | None:
 
 def prompt_lengths(rows: datasets.Dataset, tokenizer: Any) -> list[int]:
     """Return the tokens of each prompt as the model reads it: in the chat template, up to where its answer starts."""
-    prompts = (row["prompt"] for row in rows.select_columns("prompt"))
-    return [len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True)["input_ids"]) for prompt in prompts]
+    return [
+        len(ids) for ids in tokenizer.apply_chat_template(rows["prompt"][:], add_generation_prompt=True)["input_ids"]
+    ]
 
 
 def within(rows: datasets.Dataset, tokenizer: Any, limit: int | None) -> datasets.Dataset:
