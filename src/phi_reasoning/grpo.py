@@ -18,11 +18,12 @@ def main(argv: list[str] | None = None) -> None:
 
     from phi_reasoning import lineage, shipped
     from phi_reasoning.data import mixture
-    from phi_reasoning.model import checkpoint
+    from phi_reasoning.model import adapters, checkpoint
     from phi_reasoning.plugins import Reward
     from phi_reasoning.trainers import run
 
     arguments = recipe.build(GRPOConfig)
+    checkpoint.settle_attention(recipe.values, arguments.device, packed=False)
     run.offline_without_key(arguments.report_to)
     model = recipe.build(ModelConfig)
     folder = Path(arguments.output_dir)
@@ -50,6 +51,8 @@ def main(argv: list[str] | None = None) -> None:
         processing_class=tokenizer,
         peft_config=adapter,
     )
+    if adapter and arguments.fp16:
+        adapters.widen(trainer.model)
     if trainer.accelerator.is_main_process:
         recipe.dump(folder / lineage.RECIPE)
         print(f"{len(rows)} problems, {arguments.output_dir}", flush=True)

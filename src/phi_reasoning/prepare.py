@@ -12,7 +12,7 @@ from phi_reasoning.errors import InputError, one_line
 
 @one_line
 def main(argv: list[str] | None = None) -> None:
-    """Rename the placeholder tokens, stretch RoPE, bake the chat template in, and save."""
+    """Give the tokenizer its tags, stretch RoPE, bake the chat template in, and save."""
     recipe = config.load("prepare", argv)
     own = recipe.own
 
@@ -34,21 +34,19 @@ def main(argv: list[str] | None = None) -> None:
         base = AutoTokenizer.from_pretrained(**source)
         model = AutoModelForCausalLM.from_pretrained(**source, dtype=own.dtype)
         parent = lineage.parent(own.model_name_or_path, base, own.model_revision)
-    before = sorted(base.get_vocab().values())
 
     try:
         tokenizer = tokens.repurpose(base, own.think_tokens, eos=own.eos_token, pad=own.pad_token)
-        tokens.initialise_rows(model, tokenizer, own.think_init, noise=own.think_init_noise, seed=own.seed)
+        tokens.check_ids(base.get_vocab(), tokenizer.get_vocab(), model.get_input_embeddings().num_embeddings)
+        tokens.initialise_rows(model, tokenizer, own.related_words, noise=own.think_init_noise, seed=own.seed)
         rope.stretch(model.config, own.rope_theta, own.max_position_embeddings)
         system = shipped.find(own.system_message).read_text().strip() if own.system_message else None
         tokenizer.chat_template = template.bake(shipped.find(own.chat_template).read_text(), system)
         stops = [tokens.token_id(tokenizer, token) for token in own.stop_tokens]
     except ValueError as error:
         raise InputError(f"{own.model_name_or_path or 'tiny_model'}: {error}") from None
-    if sorted(tokenizer.get_vocab().values()) != before:
-        raise InputError(f"{own.model_name_or_path}: renaming the placeholders would change token ids")
 
-    tokenizer.model_max_length = own.max_position_embeddings
+    tokenizer.model_max_length = model.config.max_position_embeddings
     model.config.eos_token_id, model.config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     model.generation_config = GenerationConfig(
         do_sample=True,
@@ -62,7 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     recipe.dump(folder / lineage.RECIPE)
     lineage.write(folder, "prepare", recipe.values, tokenizer=tokenizer, parent=parent)
     ids = ", ".join(f"{tag} = {tokens.token_id(tokenizer, tag)}" for tag in own.think_tokens)
-    print(f"{folder}: {ids}; RoPE base {own.rope_theta:g}, {own.max_position_embeddings} positions", flush=True)
+    theta = model.config.rope_parameters["rope_theta"]
+    print(f"{folder}: {ids}; RoPE base {theta:g}, {model.config.max_position_embeddings} positions", flush=True)
 
 
 if __name__ == "__main__":

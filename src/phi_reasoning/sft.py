@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     from phi_reasoning.trainers import run
 
     arguments = recipe.build(SFTConfig)
+    checkpoint.settle_attention(recipe.values, arguments.device, packed=config.packs(recipe.values))
     run.offline_without_key(arguments.report_to)
     model = recipe.build(ModelConfig)
     folder = Path(arguments.output_dir)
@@ -60,6 +61,8 @@ def main(argv: list[str] | None = None) -> None:
         peft_config=adapter,
     )
     adapters.mend_head(trainer.model)
+    if adapter and arguments.fp16:
+        adapters.widen(trainer.model)
     if not len(trainer.train_dataset):
         raise InputError(f"none of {len(rows)} rows has a token to learn within max_length {arguments.max_length}")
     # The rows are tokenised by now. What is saved with the model is the template that every engine can read.

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 from phi_reasoning import plugins, shipped
 from phi_reasoning.config import extras, library, manual
 from phi_reasoning.config.batch import Batch
+from phi_reasoning.config.extras import packs as packs
 from phi_reasoning.config.keys import STAGES, about
 from phi_reasoning.config.origins import (
     COMMAND_LINE,

@@ -18,14 +18,13 @@ NEEDS: list[tuple[str, Callable[[Any], bool], tuple[str, ...], str]] = [
     ("load_in_8bit", bool, ("bitsandbytes",), "quant"),
     ("optim", lambda value: str(value).endswith(("_8bit", "_8bit_bnb")), ("bitsandbytes", "torchao"), "quant"),
     ("use_liger_kernel", bool, ("liger_kernel",), "liger"),
-    (
-        "attn_implementation",
-        lambda value: str(value).startswith("flash_attention"),
-        ("flash_attn", "kernels"),
-        "flash",
-    ),
     ("deepspeed", bool, ("deepspeed",), "deepspeed"),
 ]
+
+
+def packs(values: dict[str, Any]) -> bool:
+    """Tell whether several rows share one sequence."""
+    return bool(values.get("packing") or values.get("padding_free"))
 
 
 def missing(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -33,6 +32,14 @@ def missing(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, needs, packages, extra in NEEDS:
         if needs(values.get(key)) and not any(importlib.util.find_spec(package) for package in packages):
             yield key, f"{packages[0]} is not installed, valid: pip install 'phi-reasoning[{extra}]', or another {key}"
+    # Without packing, training falls back on SDPA.
+    flash = str(values.get("attn_implementation")).startswith("flash_attention")
+    if flash and packs(values) and not any(map(importlib.util.find_spec, ("flash_attn", "kernels"))):
+        yield (
+            "attn_implementation",
+            "flash_attn is not installed, and packed rows need it, valid: pip install 'phi-reasoning[flash]', or "
+            "packing: false",
+        )
 
 
 def impossible(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -44,3 +51,9 @@ def impossible(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 "cannot go with use_vllm: vLLM does not take the updates of quantised weights (trl#4973, trl#3466), "
                 "valid: use_transformers_continuous_batching: true in place of use_vllm",
             )
+    if values.get("fp16") and values.get("use_transformers_continuous_batching"):
+        yield (
+            "use_transformers_continuous_batching",
+            "cannot go with fp16: it turns the adapter into float16, whose gradients the loss scaling refuses, "
+            "valid: false",
+        )

@@ -130,12 +130,16 @@ class PrepareRecipe:
     )
     model_revision: str | None = field(default=None, metadata=about("Its Hub commit, tag or branch."))
     tiny_model: TinyModelConfig | None = field(default=None, metadata=about("Build a small base instead."))
-    think_tokens: dict[str, str] = field(
+    think_tokens: dict[str, str | None] = field(
         default_factory=lambda: {"<think>": "<|dummy_86|>", "</think>": "<|dummy_87|>"},
-        metadata=about("Reasoning tags, and the placeholder token each takes over."),
+        metadata=about(
+            "Reasoning tags, and the placeholder each takes over; the tag itself keeps a token that the checkpoint has, "
+            "null makes one on a row of the embedding that no token has."
+        ),
     )
-    think_init: dict[str, list[str]] = field(
-        default_factory=_related_words, metadata=about("Reasoning tags, and the words whose rows start theirs.")
+    think_init: dict[str, list[str]] | None = field(
+        default=None,
+        metadata=about("Reasoning tags, and the words whose rows start theirs; by default for tags that are new."),
     )
     think_init_noise: float = field(default=0.02, metadata=about("Noise on those rows, relative.", least=0))
     eos_token: str = field(default="<|im_end|>", metadata=about("End of a turn.", filled=True))
@@ -144,8 +148,12 @@ class PrepareRecipe:
         default_factory=lambda: ["<|im_end|>", "<|endoftext|>"],
         metadata=about("What ends generation.", filled=True),
     )
-    rope_theta: float = field(default=500000.0, metadata=about("RoPE base.", above=0))
-    max_position_embeddings: int = field(default=32768, metadata=about("Positions.", least=1))
+    rope_theta: float | None = field(
+        default=500000.0, metadata=about("RoPE base; null keeps the model's.", above=0)
+    )
+    max_position_embeddings: int | None = field(
+        default=32768, metadata=about("Positions; null keeps the model's.", least=1)
+    )
     chat_template: str = field(
         default="chat_templates/phi4_reasoning.jinja", metadata=about("Template file.", filled=True, reads="file")
     )
@@ -164,10 +172,17 @@ class PrepareRecipe:
         if (self.model_name_or_path is None) == (self.tiny_model is None):
             found = "neither" if self.tiny_model is None else "both"
             yield ("model_name_or_path",), f"found {found} of it and tiny_model, valid: exactly one"
-        for tag in self.think_init.keys() - self.think_tokens.keys():
+        for tag in (self.think_init or {}).keys() - self.think_tokens.keys():
             yield ("think_init", tag), f"not among think_tokens; valid: {', '.join(self.think_tokens)}"
         if self.pad_token == self.eos_token:
             yield ("pad_token",), f"found {self.pad_token}, which is eos_token, valid: another token"
+
+    @property
+    def related_words(self) -> dict[str, list[str]]:
+        """Words for each tag whose rows start anew; a row that the checkpoint has trained stays unless told."""
+        if self.think_init is not None:
+            return self.think_init
+        return {tag: words for tag, words in _related_words().items() if self.think_tokens.get(tag, tag) != tag}
 
 
 @dataclass(kw_only=True)

@@ -19,7 +19,7 @@ TURN = [
 def coverage(situation: Situation) -> Iterator[Finding]:
     """How much of a whole adapter the targets make, as PEFT attaches it to the model without weights."""
     from peft import LoraConfig
-    from transformers import AutoConfig, Phi3Config
+    from transformers import AutoConfig
 
     from phi_reasoning.model import adapters
 
@@ -27,7 +27,7 @@ def coverage(situation: Situation) -> Iterator[Finding]:
     if not (situation.adapter and targets and shape):
         return
     if shape.built_in:
-        config = Phi3Config(**shape.config, pad_token_id=0)
+        config = AutoConfig.for_model(shape.family, **shape.config, pad_token_id=0)
     else:
         config = AutoConfig.from_pretrained(situation["model_name_or_path"], revision=situation["model_revision"])
     try:

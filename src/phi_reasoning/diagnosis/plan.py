@@ -92,9 +92,9 @@ def _full(situation: Situation, common: Setup) -> Setup:
 
 
 def _adapter(situation: Situation, shape: Shape, common: Setup) -> Setup:
-    """Only an adapter learns: in float32 on a 16-bit base, in 16 bits on a quantised one."""
+    """Only an adapter learns: in float32 on a 16-bit base, in 16 bits on a quantised one but for fp16."""
     targets, rank = situation["lora_target_modules"] or "all-linear", situation["lora_r"]
-    width: float = 2 if situation.quantised else 4
+    width: float = 2 if situation.quantised and not situation["fp16"] else 4
     linear = common.linear
     if situation["load_in_4bit"]:
         linear = memory.NF4 if situation["use_bnb_nested_quant"] else memory.NF4_PLAIN

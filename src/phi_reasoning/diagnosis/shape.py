@@ -19,7 +19,7 @@ class Shape:
         hidden: Width h.
         ffn: Width inside the MLP.
         positions: Longest sequence, in tokens.
-        fused: One matrix makes query, key and value, and one the two halves of the MLP (Phi-3).
+        family: `model_type` of the configuration.
     """
 
     hidden: int
@@ -31,9 +31,14 @@ class Shape:
     vocabulary: int
     positions: int
     tied: bool = False
-    fused: bool = True
+    family: str = "phi3"
     source: str = ""
     built_in: bool = False
+
+    @property
+    def fused(self) -> bool:
+        """One matrix makes query, key and value, and one the two halves of the MLP."""
+        return self.family == "phi3"
 
     @property
     def kv(self) -> int:
@@ -93,6 +98,7 @@ class Shape:
             "intermediate_size": self.ffn,
             "vocab_size": self.vocabulary,
             "max_position_embeddings": self.positions,
+            "head_dim": self.head_dim,
         }
 
 
@@ -115,6 +121,45 @@ PHI_4 = Shape(
     built_in=True,
     source="built in: phi-4, prepared for 32,768 positions",
 )
+# From the config.json of microsoft/Phi-4-mini-instruct and Qwen/Qwen3-1.7B.
+PHI_4_MINI = Shape(
+    hidden=3072,
+    layers=32,
+    heads=24,
+    kv_heads=8,
+    head_dim=128,
+    ffn=8192,
+    vocabulary=200064,
+    positions=131072,
+    tied=True,
+    built_in=True,
+    source="built in: Phi-4-mini",
+)
+QWEN_3 = Shape(
+    hidden=2048,
+    layers=28,
+    heads=16,
+    kv_heads=8,
+    head_dim=128,
+    ffn=6144,
+    vocabulary=151936,
+    positions=40960,
+    tied=True,
+    family="qwen3",
+    built_in=True,
+    source="built in: Qwen3-1.7B",
+)
+# What a model is called on the Hub, and where the shipped recipes put what they make of it.
+BUILT_IN = {
+    "microsoft/phi-4": replace(PHI_4, positions=16384, source="built in: phi-4"),
+    "microsoft/Phi-4-mini-instruct": PHI_4_MINI,
+    "Qwen/Qwen3-1.7B": QWEN_3,
+}
+PREPARED = {
+    "output/phi-4-reasoning": PHI_4,
+    "output/colab/phi-4-mini": PHI_4_MINI,
+    "output/colab/qwen3-1.7b": QWEN_3,
+}
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -133,14 +178,13 @@ def load(file: Path) -> dict[str, Any]:
 
 
 def of(model: str) -> Shape | None:
-    """Return the shape of a checkpoint from its config.json, that of phi-4 where it is to be one, or None."""
+    """Return the shape of a checkpoint from its config.json, that of a known model where it is to be one, or None."""
     file = Path(model).expanduser() / "config.json"
     if file.is_file():
         return read(load(file), str(file))
-    if model.removeprefix("./").startswith("output/phi-4-reasoning"):
-        return PHI_4
-    if model == "microsoft/phi-4":
-        return replace(PHI_4, positions=16384, source="built in: phi-4")
+    planned = [shape for folder, shape in PREPARED.items() if model.removeprefix("./").startswith(folder)]
+    if planned or model in BUILT_IN:
+        return planned[0] if planned else BUILT_IN[model]
     return None if file.parent.is_dir() else _from_hub(model)
 
 
@@ -167,7 +211,7 @@ def read(config: dict[str, Any], source: str) -> Shape | None:
             vocabulary=config["vocab_size"],
             positions=config["max_position_embeddings"],
             tied=bool(config.get("tie_word_embeddings", False)),
-            fused=config.get("model_type") == "phi3",
+            family=str(config.get("model_type")),
             source=source,
         )
     except KeyError:

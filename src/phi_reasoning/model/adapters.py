@@ -101,6 +101,17 @@ def mend_head(model: PreTrainedModel) -> None:
     head.bias = None
 
 
+def widen(model: PreTrainedModel) -> None:
+    """Make what learns float32, in place, as the loss scaling of fp16 needs.
+
+    TRL turns the adapter of a quantised base into bfloat16, whose gradients CUDA cannot unscale (pytorch#127176,
+    trl#4901).
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
 def open_trained(folder: Path) -> PeftConfig:
     """Return the configuration of an adapter folder whose adapter has learnt something.
 

@@ -6,8 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers.utils import (
+    is_flash_attn_2_available,
+    is_flash_attn_3_available,
+    is_flash_attn_4_available,
+    is_kernels_available,
+)
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from phi_reasoning.errors import InputError
@@ -37,6 +44,51 @@ def tokenizer(model: str, revision: str | None = None) -> PreTrainedTokenizerBas
             "of a turn is never trained; run `phi-reasoning prepare` on it"
         )
     return found
+
+
+FLASH = {
+    "flash_attention_2": is_flash_attn_2_available,
+    "flash_attention_3": is_flash_attn_3_available,
+    "flash_attention_4": is_flash_attn_4_available,
+}
+AMPERE = 8
+
+
+def settle_attention(values: dict[str, Any], device: torch.device, *, packed: bool) -> None:
+    """Put SDPA in the place of flash attention that cannot run on `device`, and say so.
+
+    transformers would raise while it loads the model, or, on a GPU before Ampere, flash-attn in the first step.
+
+    Args:
+        values: The recipe's keys; `attn_implementation` is changed, so that what is recorded is what ran.
+        device: Where the model is to be trained.
+        packed: Several rows share a sequence.
+
+    Raises:
+        InputError: rows are packed, which SDPA keeps apart only with a mask of length x length: 1 GB at 32k tokens.
+    """
+    wanted = str(values.get("attn_implementation"))
+    why = _no_flash(wanted, device) if wanted.startswith("flash_attention") else None
+    if why is None:
+        return
+    if packed:
+        raise InputError(
+            f"attn_implementation: found {wanted}, but {why}, and packed rows need it, valid: packing: false with sdpa"
+        )
+    values["attn_implementation"] = "sdpa"
+    if os.environ.get("RANK", "0") == "0":
+        print(f"attn_implementation: sdpa in place of {wanted}: {why}", flush=True)
+
+
+def _no_flash(name: str, device: torch.device) -> str | None:
+    """Say why flash attention cannot run, or return None."""
+    if device.type == "cpu":
+        return "there is no GPU"
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < AMPERE:
+        return f"{torch.cuda.get_device_name(device)} is older than Ampere"
+    if name in FLASH and not (FLASH[name]() or is_kernels_available()):
+        return "neither flash_attn nor a fitting version of kernels is installed"
+    return None
 
 
 def init_kwargs(arguments: ModelConfig) -> dict[str, Any]:

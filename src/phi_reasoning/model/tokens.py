@@ -1,10 +1,10 @@
-"""Turn placeholder tokens into `<think>` and `</think>` without resizing a matrix (arXiv 2504.21318, section 3)."""
+"""Give a tokenizer its reasoning tags without resizing a matrix (arXiv 2504.21318, section 3)."""
 
 import json
 from collections.abc import Mapping, Sequence
 
 import torch
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 # Ordinary text to the tokenizer: `special=True` would drop the tags wherever completions are decoded with
@@ -13,30 +13,41 @@ FLAGS = {"special": False, "lstrip": False, "rstrip": False, "normalized": False
 
 
 def repurpose(
-    tokenizer: PreTrainedTokenizerBase, names: Mapping[str, str], *, eos: str, pad: str
+    tokenizer: PreTrainedTokenizerBase, names: Mapping[str, str | None], *, eos: str, pad: str
 ) -> PreTrainedTokenizerFast:
-    """Return a tokenizer in which each placeholder `names[tag]` is called `tag`, under the same id.
+    """Return a tokenizer in which every tag is one token and ordinary text; no token changes its id.
+
+    `names[tag]` is the placeholder that the tag takes over with its id, or the tag itself where the tokenizer has it,
+    or None for a new token under the next free id.
 
     Args:
         tokenizer: A tokenizer backed by the `tokenizers` library.
-        names: New name to placeholder, such as `{"<think>": "<|dummy_86|>"}`.
+        names: Such as `{"<think>": "<|dummy_86|>"}`.
         eos: Token that ends a turn.
         pad: Token that pads; never the end of a turn, or that end would be masked out of the loss.
 
     Raises:
-        ValueError: a placeholder or another named token is missing, a tag exists already, or pad equals eos.
+        ValueError: a placeholder or another named token is missing, a tag exists that was to be made, or pad equals
+            eos.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     added = {token["content"]: token for token in state["added_tokens"]}
     for tag, placeholder in names.items():
-        if tag in added:
-            raise ValueError(f"the tokenizer already has {tag}: this checkpoint was prepared before")
+        if tag in added and tag != placeholder:
+            raise ValueError(
+                f"the tokenizer already has {tag}: this checkpoint was prepared before, or came with it; "
+                f"valid: think_tokens {{{tag}: {tag}}} to keep it"
+            )
+        if placeholder is None:
+            continue
         if placeholder not in added:
             raise ValueError(f"the tokenizer has no placeholder token {placeholder}{_similar(placeholder, added)}")
         added[placeholder].update(content=tag, **FLAGS)
         vocabulary = state["model"]["vocab"]
         if placeholder in vocabulary:
             vocabulary[tag] = vocabulary.pop(placeholder)
+    backend = Tokenizer.from_str(json.dumps(state))
+    backend.add_tokens([AddedToken(tag, **FLAGS) for tag, placeholder in names.items() if placeholder is None])
     present = {token["content"] for token in state["added_tokens"]}
     for role, token in (("eos_token", eos), ("pad_token", pad)):
         if token not in present:
@@ -44,13 +55,27 @@ def repurpose(
     if eos == pad:
         raise ValueError(f"pad_token and eos_token are both {eos}: the end of a turn would never be trained")
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(state)),
+        tokenizer_object=backend,
         bos_token=tokenizer.bos_token,
         eos_token=eos,
         pad_token=pad,
         model_max_length=tokenizer.model_max_length,
         clean_up_tokenization_spaces=False,
     )
+
+
+def check_ids(before: Mapping[str, int], after: Mapping[str, int], rows: int) -> None:
+    """Hold a vocabulary to the one it was made from: no id is lost, and each has a row of the embedding.
+
+    Raises:
+        ValueError: an id went, or a new one lies beyond the `rows` of the model's matrices.
+    """
+    if not set(before.values()) <= set(after.values()):
+        raise ValueError("the new names of the placeholders would change token ids")
+    if beyond := sorted(token for token, i in after.items() if i >= rows and token not in before):
+        raise ValueError(
+            f"{', '.join(beyond)}: the embedding has {rows} rows, and none is free; valid: a placeholder to take over"
+        )
 
 
 def _similar(token: str, present: Mapping[str, object] | set[str]) -> str:
