@@ -16,7 +16,8 @@ from phi_reasoning.config import extras
         ({"use_vllm": True}, "vllm", "phi-reasoning[vllm]"),
         ({"load_in_4bit": True}, "bitsandbytes", "phi-reasoning[quant]"),
         ({"optim": "paged_adamw_8bit"}, "bitsandbytes", "phi-reasoning[quant]"),
-        ({"attn_implementation": "flash_attention_2"}, "flash_attn", "phi-reasoning[flash]"),
+        ({"attn_implementation": "flash_attention_2", "packing": True}, "flash_attn", "phi-reasoning[flash]"),
+        ({"attn_implementation": "flash_attention_3", "padding_free": True}, "flash_attn", "phi-reasoning[flash]"),
     ],
 )
 def test_what_a_key_needs_is_named_with_its_extra(values, package, says, monkeypatch):
@@ -25,6 +26,19 @@ def test_what_a_key_needs_is_named_with_its_extra(values, package, says, monkeyp
     assert key in values and text.startswith(f"{package} is not installed") and says in text
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     assert not list(extras.missing(values))
+
+
+def test_unpacked_rows_do_not_need_flash_attention(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert not list(extras.missing({"attn_implementation": "flash_attention_2", "packing": False}))
+    assert not list(extras.missing({"attn_implementation": "sdpa", "packing": True}))
+
+
+def test_continuous_batching_in_fp16_is_impossible():
+    ((found, text),) = extras.impossible({"fp16": True, "use_transformers_continuous_batching": True})
+    assert found == "use_transformers_continuous_batching" and "float16" in text
+    assert not list(extras.impossible({"fp16": True, "use_transformers_continuous_batching": False}))
+    assert not list(extras.impossible({"bf16": True, "use_transformers_continuous_batching": True}))
 
 
 def test_keys_that_need_nothing():

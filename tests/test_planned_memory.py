@@ -10,19 +10,21 @@ from phi_reasoning import doctor
 
 ROOT = Path(__file__).parents[1]
 LINE = re.compile(
-    r"^\| `(?P<name>[\w.-]+)` \| (?P<cards>\d+) x (?:H100 )?(?P<size>\d+) GB[^|]*\| (?P<peak>[\d.]+) GB \|",
+    r"^\| `(?P<name>[\w.-]+)` \| (?P<cards>\d+) x (?:H100 |T4 )?(?P<size>\d+) GB[^|]*\| (?P<peak>[\d.]+) GB \|",
     re.MULTILINE,
 )
+FOLDERS = ("recipes/phi-4-*", "recipes/colab")
 ROWS = [
     pytest.param(readme.parent / row["name"], row["cards"], row["size"], float(row["peak"]), id=row["name"])
-    for readme in sorted(ROOT.glob("recipes/phi-4-*/README.md"))
+    for folder in FOLDERS
+    for readme in sorted(ROOT.glob(f"{folder}/README.md"))
     for row in LINE.finditer(readme.read_text())
 ]
 
 
 def test_every_training_recipe_has_its_line():
     named = {parameters.values[0] for parameters in ROWS}
-    assert named == {path for verb in ("sft", "grpo") for path in ROOT.glob(f"recipes/phi-4-*/{verb}*.yaml")}
+    assert named == {path for f in FOLDERS for verb in ("sft", "grpo") for path in ROOT.glob(f"{f}/{verb}*.yaml")}
 
 
 @pytest.mark.parametrize(("recipe", "cards", "size", "peak"), ROWS)

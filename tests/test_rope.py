@@ -19,6 +19,18 @@ def test_stretched_model_equals_one_built_with_that_base(tmp_path):
         assert not torch.allclose(untouched(ids).logits, built(ids).logits)
 
 
+def test_null_keeps_what_the_model_has():
+    config = LlamaConfig(rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 2.0})
+    before = config.to_dict()
+    rope.stretch(config, None, None)
+    assert config.to_dict() == before
+    plain = LlamaConfig(rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, max_position_embeddings=2048)
+    rope.stretch(plain, None, 4096)
+    assert (plain.rope_parameters["rope_theta"], plain.max_position_embeddings) == (10000.0, 4096)
+    rope.stretch(plain, 20000.0, None)
+    assert (plain.rope_parameters["rope_theta"], plain.max_position_embeddings) == (20000.0, 4096)
+
+
 def test_scaled_rope_is_refused():
     config = LlamaConfig(rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 2.0})
     with pytest.raises(ValueError, match="yarn"):

@@ -29,6 +29,32 @@ def test_layout(tokenizer):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "chatml_reasoning",
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n1+1=?<|im_end|>\n<|im_start|>assistant\n<think>\n1+1+0=2"
+            "\n</think>\n\n\\boxed{2}<|im_end|>\n<|im_start|>user\n and 2+2? <|im_end|>\n<|im_start|>assistant\n",
+        ),
+        (
+            "phi4_mini_reasoning",
+            "<|system|>S<|end|><|user|>1+1=?<|end|><|assistant|><think>\n1+1+0=2\n</think>\n\n\\boxed{2}<|end|>"
+            "<|user|> and 2+2? <|end|><|assistant|>",
+        ),
+    ],
+)
+def test_layout_of_other_families(tokenizer, name, expected):
+    plain, training = ((ROOT / f"chat_templates/{name}{end}.jinja").read_text() for end in ("", "_training"))
+    spoken = [{"role": "system", "content": "S"}, *TURNS[:3]]
+    assert render(tokenizer, spoken, plain, add_generation_prompt=True) == expected
+    assert render(tokenizer, TURNS[:3], template.bake(plain, "S"), add_generation_prompt=True) == expected
+    copy = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer)
+    copy.chat_template = template.bake(plain, "S")
+    assert render(copy, TURNS, template.training_twin(copy, training)) == render(copy, TURNS)
+    assert template.marks_the_assistant(training) and not template.marks_the_assistant(plain)
+
+
 def test_own_system_message_replaces_the_default(tokenizer):
     text = render(tokenizer, [{"role": "system", "content": "S"}, TURNS[0]], add_generation_prompt=True)
     assert text == (

@@ -82,6 +82,30 @@ def test_what_cannot_work_is_refused(names, eos, pad, says):
         tokens.repurpose(tiny.build_tokenizer(), names, eos=eos, pad=pad)
 
 
+def test_tags_that_are_there_are_kept_as_ordinary_text():
+    base = tiny.build_tokenizer()
+    base.add_special_tokens({"extra_special_tokens": ["<think>", "</think>"]})
+    before = base.get_vocab()
+    same = {"<think>": "<think>", "</think>": "</think>"}
+    kept = tokens.repurpose(base, same, eos="<|im_end|>", pad="<|dummy_85|>")
+    assert kept.get_vocab() == before and before["</think>"] == 353
+    ids = kept.encode(TEXTS[0], add_special_tokens=False)
+    assert kept.decode(ids, skip_special_tokens=True) == TEXTS[0] and ids.count(353) == 1
+
+
+def test_new_tags_get_the_next_ids():
+    before = tiny.build_tokenizer().get_vocab()
+    new = tokens.repurpose(tiny.build_tokenizer(), dict.fromkeys(NAMES), eos="<|im_end|>", pad="<|dummy_85|>")
+    assert new.get_vocab() == before | {"<think>": 352, "</think>": 353}
+    for text in TEXTS:
+        assert new.decode(new.encode(text, add_special_tokens=False), skip_special_tokens=True) == text
+    tokens.check_ids(before, new.get_vocab(), rows=354)
+    with pytest.raises(ValueError, match="</think>: the embedding has 353 rows"):
+        tokens.check_ids(before, new.get_vocab(), rows=353)
+    with pytest.raises(ValueError, match="change token ids"):
+        tokens.check_ids(new.get_vocab(), before, rows=354)
+
+
 def test_preparing_twice_is_refused():
     with pytest.raises(ValueError, match="prepared before"):
         tokens.repurpose(repurposed(), NAMES, eos="<|im_end|>", pad="<|dummy_85|>")

@@ -1,4 +1,4 @@
-"""The Colab recipes from the base model to GRPO, on small models with the real ones' architecture and special tokens."""
+"""The Colab recipes from base to GRPO, on small models with the real ones' architecture and special tokens."""
 
 import json
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from phi_reasoning import doctor, grpo, merge, prepare, sft
+from phi_reasoning.model import adapters
 
 ROOT = Path(__file__).resolve().parents[2]
 BYTES = 256
@@ -153,3 +154,41 @@ def test_the_whole_path(made, data, tmp_path, capsys):
     # Eight tokens of noise neither close a thought nor end: the worst a wrong answer can get, 8/13 of -1.
     assert lines[0]["reward"] == pytest.approx(-0.6153846, abs=1e-6)
     assert lines[0]["kl"] == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantised", [False, True], ids=["lora", "qlora"])
+def test_what_learns_in_fp16_is_float32(prepared, data, quantised):
+    """TRL leaves a 16-bit adapter on a quantised base, whose gradients a GPU's loss scaling cannot take."""
+    from datasets import load_dataset
+    from peft import LoraConfig
+    from transformers import BitsAndBytesConfig
+    from trl import SFTConfig, SFTTrainer
+
+    four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.float16) if quantised else None
+    trainer = SFTTrainer(
+        model=str(prepared),
+        args=SFTConfig(
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            model_init_kwargs={"dtype": "float16"} | ({"quantization_config": four} if four else {}),
+        ),
+        train_dataset=load_dataset("json", data_files=str(data / "sft.jsonl"), split="train[:2]"),
+        peft_config=LoraConfig(target_modules="all-linear"),
+    )
+
+    def learning():
+        return {parameter.dtype for parameter in trainer.model.parameters() if parameter.requires_grad}
+
+    assert learning() == {torch.bfloat16 if quantised else torch.float32}
+    adapters.widen(trainer.model)
+    assert learning() == {torch.float32}
+
+    scaler, optimizer = torch.amp.GradScaler("cpu"), torch.optim.SGD(trainer.model.parameters(), lr=0.1)
+    with torch.autocast("cpu", torch.float16):
+        ids = torch.arange(8)[None]
+        loss = trainer.model.get_base_model().model(ids).last_hidden_state.float().square().mean()
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    assert {p.grad.dtype for p in trainer.model.parameters() if p.grad is not None} == {torch.float32}

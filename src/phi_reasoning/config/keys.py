@@ -133,8 +133,8 @@ class PrepareRecipe:
     think_tokens: dict[str, str | None] = field(
         default_factory=lambda: {"<think>": "<|dummy_86|>", "</think>": "<|dummy_87|>"},
         metadata=about(
-            "Reasoning tags, and the placeholder each takes over; the tag itself keeps a token that the checkpoint has, "
-            "null makes one on a row of the embedding that no token has."
+            "Reasoning tags, and the placeholder each takes over; the tag itself where the checkpoint has it, null "
+            "for a new token on a row that is free."
         ),
     )
     think_init: dict[str, list[str]] | None = field(
@@ -148,9 +148,7 @@ class PrepareRecipe:
         default_factory=lambda: ["<|im_end|>", "<|endoftext|>"],
         metadata=about("What ends generation.", filled=True),
     )
-    rope_theta: float | None = field(
-        default=500000.0, metadata=about("RoPE base; null keeps the model's.", above=0)
-    )
+    rope_theta: float | None = field(default=500000.0, metadata=about("RoPE base; null keeps the model's.", above=0))
     max_position_embeddings: int | None = field(
         default=32768, metadata=about("Positions; null keeps the model's.", least=1)
     )
