@@ -1,6 +1,8 @@
 """The memory model: phi-4's published shape against worked tables, and small real models counted byte by byte."""
 
 import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from phi_reasoning.diagnosis import memory, shape
 from phi_reasoning.diagnosis.memory import GB, NF4, Setup
@@ -20,6 +22,25 @@ def test_phi_4_has_its_published_size():
     assert PHI_4.embedding == 100352 * 5120
     # 40 layers x 10 heads x 128 x key and value x 2 bytes
     assert PHI_4.kv_bytes == 204_800
+
+
+@pytest.mark.parametrize(
+    ("known", "more"),
+    [
+        (PHI_4, 0),
+        (shape.PHI_4_MINI, 0),
+        # Two norms of head_dim in each of 28 layers, which the plan leaves out.
+        (shape.QWEN_3, 28 * 2 * 128),
+    ],
+)
+def test_built_in_shapes_have_the_parameters_of_the_model_they_describe(known, more):
+    config = AutoConfig.for_model(known.family, **known.config, pad_token_id=0, tie_word_embeddings=known.tied)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    assert model.num_parameters() == known.parameters + more
+    layers = {name.rpartition(".")[2]: (m.in_features, m.out_features) for name, m in model.named_modules()
+              if isinstance(m, torch.nn.Linear) and m is not model.lm_head}  # fmt: skip
+    assert layers == known.projections
 
 
 def test_an_adapter_is_on_what_its_targets_name():

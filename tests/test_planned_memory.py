@@ -27,6 +27,20 @@ def test_every_training_recipe_has_its_line():
     assert named == {path for f in FOLDERS for verb in ("sft", "grpo") for path in ROOT.glob(f"{f}/{verb}*.yaml")}
 
 
+def test_in_fp16_the_adapter_of_a_4_bit_base_is_float32(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    plans = []
+    for words in (["--dtype", "float16"], ["--dtype", "bfloat16", "--fp16", "false", "--bf16", "true"]):
+        with pytest.raises(SystemExit):
+            recipe = ["--config", "recipes/colab/sft-phi-4-mini.yaml", "--load_in_4bit", "true", "--json"]
+            doctor.main([*recipe, "--gpu-memory", "16", *words])
+        plans.append(json.loads(capsys.readouterr().out)["memory"]["training"])
+    half, brain = plans
+    # 32 x 32 x ((3072 + 5120) + (3072 + 3072) + (3072 + 16384) + (8192 + 3072)) weights of the adapter
+    assert half["gradients"] == 4 * 46_137_344 == 2 * brain["gradients"]
+    assert half["optimizer"] == 8 * 46_137_344 and half["weights"] - brain["weights"] == 2 * 46_137_344
+
+
 @pytest.mark.parametrize(("recipe", "cards", "size", "peak"), ROWS)
 def test_peak_is_current(recipe, cards, size, peak, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
