@@ -18,8 +18,15 @@ from phi_reasoning import cli, config
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks/lora_and_grpo.ipynb"
-# What the test puts behind the parameters: the same cells in fewer and smaller steps.
+# What the test puts behind the parameters: the same cells with less data, in fewer and smaller steps.
+DATA = """
+output_dir: output/tiny/data
+sets:
+  - {file: sft.jsonl, task: arithmetic, size: 64, difficulty: {digits: [3, 3]}, traces: {careful: 0.5, guess: 0.5}}
+  - {file: rl.jsonl, task: arithmetic, size: 32, difficulty: {digits: [3, 3]}, split: rl, format: rl}
+"""
 SMALL = """
+CURATE = "../curate.yaml"
 SFT_FLAGS = "--max_steps 3 --warmup_steps 0 --logging_steps 1 --global_batch_size 4 --per_device_train_batch_size 4"
 GRPO_FLAGS = "--max_steps 2 --warmup_steps 0 --global_batch_size 2 --per_device_train_batch_size 16"
 GRPO_FLAGS += " --max_completion_length 24"
@@ -96,6 +103,7 @@ def test_it_runs_to_its_end_on_the_cpu(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     inside = f"import sys\nassert sys.executable == {sys.executable!r}\n{SMALL}"
     notebook.cells.insert(parameters(notebook) + 1, nbformat.v4.new_code_cell(inside))
+    (tmp_path / "curate.yaml").write_text(DATA)
     execute(notebook, tmp_path)
 
     output = tmp_path / "my-run/output"
