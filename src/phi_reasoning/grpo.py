@@ -20,15 +20,17 @@ def main(argv: list[str] | None = None) -> None:
     from phi_reasoning.data import mixture
     from phi_reasoning.model import adapters, checkpoint
     from phi_reasoning.plugins import Reward
-    from phi_reasoning.trainers import run
+    from phi_reasoning.trainers import push, run
 
     arguments = recipe.build(GRPOConfig)
     checkpoint.settle_attention(recipe.values, arguments.device, packed=False)
     run.offline_without_key(arguments.report_to)
     model = recipe.build(ModelConfig)
     folder = Path(arguments.output_dir)
+    publisher = push.Publisher(arguments, "grpo", recipe.values)
     if lineage.claim(folder, recipe.values):
         print(f"{folder}: already complete", flush=True)
+        publisher.finish()
         return
 
     tokenizer = checkpoint.tokenizer(model.model_name_or_path, model.model_revision)
@@ -50,6 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         train_dataset=rows,
         processing_class=tokenizer,
         peft_config=adapter,
+        callbacks=[publisher],
     )
     if adapter and arguments.fp16:
         adapters.widen(trainer.model)
@@ -68,6 +71,7 @@ def main(argv: list[str] | None = None) -> None:
             data=lineage.sources(recipe.own.datasets),
             plugins=sorted({reward.source for reward in rewards if reward.source}),
         )
+        publisher.finish()
 
 
 if __name__ == "__main__":

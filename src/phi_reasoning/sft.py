@@ -19,15 +19,17 @@ def main(argv: list[str] | None = None) -> None:
     from phi_reasoning import lineage, shipped
     from phi_reasoning.data import mixture
     from phi_reasoning.model import adapters, checkpoint, template
-    from phi_reasoning.trainers import run
+    from phi_reasoning.trainers import push, run
 
     arguments = recipe.build(SFTConfig)
     checkpoint.settle_attention(recipe.values, arguments.device, packed=config.packs(recipe.values))
     run.offline_without_key(arguments.report_to)
     model = recipe.build(ModelConfig)
     folder = Path(arguments.output_dir)
+    publisher = push.Publisher(arguments, "sft", recipe.values)
     if lineage.claim(folder, recipe.values):
         print(f"{folder}: already complete", flush=True)
+        publisher.finish()
         return
 
     tokenizer = checkpoint.tokenizer(model.model_name_or_path, model.model_revision)
@@ -59,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         eval_dataset=held_out or None,
         processing_class=tokenizer,
         peft_config=adapter,
+        callbacks=[publisher],
     )
     adapters.mend_head(trainer.model)
     if adapter and arguments.fp16:
@@ -82,6 +85,7 @@ def main(argv: list[str] | None = None) -> None:
             parent=parent,
             data=lineage.sources(recipe.own.datasets),
         )
+        publisher.finish()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A small server that speaks the part of the Hub's API that an upload needs, and fails as it is told to."""
+"""A small server that speaks the part of the Hub's API that uploads and loading need, and fails as it is told to."""
 
 import base64
 import hashlib
@@ -8,16 +8,22 @@ import socket
 import threading
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import pytest
 
-REPO = "me/my-model"
+REPO, DATA = "me/my-model", "me/my-data"
+NO_REPO, NO_REVISION, NO_ENTRY, GATED = (
+    (404, ("X-Error-Code", "RepoNotFound")),
+    (404, ("X-Error-Code", "RevisionNotFound")),
+    (404, ("X-Error-Code", "EntryNotFound")),
+    (403, ("X-Error-Code", "GatedRepo")),
+)
 CUT = "cut"
 
 
 class Hub(ThreadingHTTPServer):
-    """The part of the Hub that an upload talks to. `faults` holds, by kind of request, what the next ones meet: a
+    """One repository of each kind, by branch and commit. `faults` holds, by kind of request, what the next ones meet: a
     status, a status with headers, a cut connection, or one that is cut once all is done.
     """
 
@@ -29,6 +35,34 @@ class Hub(ThreadingHTTPServer):
         self.faults, self.always = defaultdict(list), {}
         self.objects, self.branches, self.commits = {}, {}, []
         self.private, self.requests = None, []
+        self.snapshots, self.data = {}, {}
+
+    def seed(self, folder, branch="main"):
+        """Hold a folder's files on a branch of the model's repository, and return the commit."""
+        self.private = False
+        self.branches.setdefault("main", {})
+        self.branches[branch] = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+        return self.committed(branch, "seeded")
+
+    def committed(self, branch, message):
+        oid = f"{len(self.commits) + 1:040x}"
+        self.commits.append((oid, branch, message))
+        self.snapshots[oid] = dict(self.branches[branch])
+        return oid
+
+    def head(self, revision):
+        return next((sha for sha, branch, _ in reversed(self.commits) if branch == revision), "0" * 40)
+
+    def at(self, kind, repo, revision):
+        """Return the commit and the files of a revision, or the answer to those who ask for what is not there."""
+        if kind == "datasets":
+            there = repo == DATA and self.data
+            return ("d" * 40, self.data) if there and revision in ("main", "d" * 40) else (NO_REPO, NO_REVISION)[there != {}]
+        if repo != REPO or self.private is None:
+            return NO_REPO
+        if revision in self.snapshots:
+            return revision, self.snapshots[revision]
+        return (self.head(revision), self.branches[revision]) if revision in self.branches else NO_REVISION
 
 
 class Request(BaseHTTPRequestHandler):
@@ -36,7 +70,10 @@ class Request(BaseHTTPRequestHandler):
     ROUTES = {
         "create": r"POST /api/repos/create",
         "branch": r"POST /api/models/me/my-model/branch/(.+)",
-        "info": r"GET /api/models/me/my-model(?:/revision/(.+))?",
+        "info": r"GET /api/(models|datasets)/([^/]+/[^/]+)(?:/revision/(.+))?",
+        "tree": r"GET /api/(models|datasets)/([^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?",
+        "paths": r"POST /api/(models|datasets)/([^/]+/[^/]+)/paths-info/([^/]+)",
+        "resolve": r"(?:GET|HEAD) /(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)",
         "yaml": r"POST /api/validate-yaml",
         "preupload": r"POST /api/models/me/my-model/preupload/(.+)",
         "batch": r"POST /me/my-model\.git/info/lfs/objects/batch",
@@ -58,22 +95,24 @@ class Request(BaseHTTPRequestHandler):
         if fault not in (None, (CUT, "after")):
             status, *headers = fault if isinstance(fault, tuple) else (fault,)
             return self.answer(status, {"error": "out of order"}, *headers)
-        status, content = getattr(self, kind)(body, *map(unquote, filter(None, matches[kind].groups())))
-        return self.cut() if fault else self.answer(status, content)
+        groups = (group and unquote(group) for group in matches[kind].groups())
+        status, content, *headers = getattr(self, kind)(body, *groups)
+        return self.cut() if fault else self.answer(status, content, *headers)
 
     def cut(self):
         self.connection.shutdown(socket.SHUT_RDWR)
         self.close_connection = True
 
     def answer(self, status, content, *headers):
-        text = json.dumps(content).encode()
+        text = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         for name, value in [("Content-Length", len(text)), *headers]:
             self.send_header(name, str(value))
         self.end_headers()
-        self.wfile.write(text)
+        if self.command != "HEAD":
+            self.wfile.write(text)
 
-    do_GET = do_POST = do_PUT = handle_one
+    do_HEAD = do_GET = do_POST = do_PUT = handle_one
 
     def log_message(self, *args):
         pass
@@ -95,7 +134,7 @@ class Request(BaseHTTPRequestHandler):
             return 401, {"error": "Invalid username or password."}
         new = hub.private is None
         if new:
-            hub.private = asked["visibility"] == "private"
+            hub.private = asked.get("visibility") == "private"
             hub.branches["main"] = {}
         return 200 if new else 409, {"url": f"{hub.url}/{REPO}"}
 
@@ -105,14 +144,46 @@ class Request(BaseHTTPRequestHandler):
         branches.setdefault(name, dict(branches["main"]))
         return 200 if new else 409, {}
 
-    def info(self, body, revision="main"):
-        hub = self.server
-        if hub.private is None or revision not in hub.branches:
-            return 404, {}
-        return 200, {"id": REPO, "sha": self.head(revision), "private": hub.private}
+    def found(self, kind, repo, revision):
+        """Return (commit, files), or None and what to answer."""
+        found = self.server.at(kind, repo, revision or "main")
+        if isinstance(found[0], str):
+            return found, None
+        status, *headers = found
+        return None, (status, {"error": "not here"}, *headers)
 
-    def head(self, revision):
-        return next((sha for sha, branch, _ in reversed(self.server.commits) if branch == revision), "0" * 40)
+    def info(self, body, kind, repo, revision):
+        found, refusal = self.found(kind, repo, revision)
+        if refusal:
+            return refusal
+        sha, files = found
+        siblings = [{"rfilename": name} for name in sorted(files)]
+        return 200, {"id": repo, "sha": sha, "private": bool(self.server.private), "siblings": siblings, "tags": []}
+
+    def tree(self, body, kind, repo, revision, folder):
+        found, refusal = self.found(kind, repo, revision)
+        if refusal:
+            return refusal
+        under = f"{folder}/" if folder else ""
+        files = [self.entry(name, content) for name, content in found[1].items() if name.startswith(under)]
+        return (200, files) if files or not folder else (NO_ENTRY[0], {}, *NO_ENTRY[1:])
+
+    def paths(self, body, kind, repo, revision):
+        found, refusal = self.found(kind, repo, revision)
+        wanted = parse_qs(body.decode()).get("paths", []) if b"paths=" in body else json.loads(body)["paths"]
+        return refusal or (200, [self.entry(name, found[1][name]) for name in wanted if name in found[1]])
+
+    def entry(self, name, content):
+        return {"type": "file", "path": name, "size": len(content), "oid": git_sha1(content)}
+
+    def resolve(self, body, kind, repo, revision, name):
+        found, refusal = self.found("datasets" if kind else "models", repo, revision)
+        if refusal:
+            return refusal
+        sha, files = found
+        if name not in files:
+            return NO_ENTRY[0], {}, *NO_ENTRY[1:], ("X-Repo-Commit", sha)
+        return 200, files[name], ("ETag", f'"{git_sha1(files[name])}"'), ("X-Repo-Commit", sha)
 
     def yaml(self, body):
         return 200, {}
@@ -152,10 +223,12 @@ class Request(BaseHTTPRequestHandler):
         there = hub.branches[revision]
         for entry in files:
             value = entry["value"]
+            if entry["key"] == "deletedFile":
+                del there[value["path"]]
+                continue
             small = entry["key"] == "file"
             there[value["path"]] = base64.b64decode(value["content"]) if small else hub.objects[value["oid"]]
-        oid = f"{len(hub.commits) + 1:040x}"
-        hub.commits.append((oid, revision, header["value"]["summary"]))
+        oid = hub.committed(revision, header["value"]["summary"])
         return 200, {"commitUrl": f"{hub.url}/{REPO}/commit/{oid}", "commitOid": oid}
 
 

@@ -4,6 +4,8 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from phi_reasoning.config.keys import BRANCH, REPO_ID
+
 
 def _names(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(part) for part in value or []]
@@ -56,4 +58,22 @@ def impossible(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "use_transformers_continuous_batching",
             "cannot go with fp16: it turns the adapter into float16, whose gradients the loss scaling refuses, "
             "valid: false",
+        )
+    if values.get("push_to_hub"):
+        yield from _hub(values)
+
+
+def _hub(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    repo, branch, strategy = (values.get(f"hub_{key}") for key in ("model_id", "revision", "strategy"))
+    if not repo:
+        yield "push_to_hub", "needs hub_model_id, valid: name or owner/name"
+    elif not REPO_ID.fullmatch(str(repo)):
+        yield "hub_model_id", f"found {repo!r}, valid: name or owner/name, of letters, digits, - _ and ."
+    if branch is not None and not BRANCH.fullmatch(str(branch)):
+        yield "hub_revision", f"found {branch!r}, valid: the name of a branch, such as v2"
+    if strategy not in (None, "every_save", "end"):
+        yield (
+            "hub_strategy",
+            f"found {strategy!r}, valid: every_save (a branch for each checkpoint) or end; the state of the optimizer "
+            "stays on disk",
         )

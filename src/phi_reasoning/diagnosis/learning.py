@@ -1,5 +1,7 @@
 """Settings of rows, schedule, sampling and rewards that do not work together, as rows like those of `hardware`."""
 
+from huggingface_hub import get_token
+
 from phi_reasoning.diagnosis.hardware import Row
 from phi_reasoning.diagnosis.situation import Situation
 
@@ -117,6 +119,12 @@ SAMPLING: list[Row] = [
 
 # What works, and surprises.
 NOTES: list[Row] = [
+    (
+        "hub-token",
+        lambda s: bool(s["push_to_hub"]) and not (s["hub_token"] or get_token()),
+        "push_to_hub finds no Hub token on this machine",
+        "`hf auth login`, or HF_TOKEN in the environment",
+    ),
     (
         "dropout",
         lambda s: s.adapter and s["lora_dropout"] > 0,

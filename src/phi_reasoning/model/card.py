@@ -43,6 +43,14 @@ def card(lineage: Record, evaluations: Sequence[Record] = (), ancestors: Sequenc
     return "\n\n".join([_front_matter(chain), MARK, _what(chain), *body]) + "\n"
 
 
+def of_step(step: int, stage: str, recipe: Record) -> str:
+    """Return the card of a checkpoint of a run that has not finished, and so has no lineage yet."""
+    record = {"stage": stage, "recipe": recipe}
+    body = f"# {plain(stage)}, step {step}\n\nA checkpoint of a run that had not finished. Made with phi-reasoning."
+    text = _block("yaml", yaml.safe_dump(dict(recipe), sort_keys=False))
+    return "\n\n".join([_front_matter([record]), MARK, body, f"## Recipe\n\n{text}"]) + "\n"
+
+
 def base_model(chain: Iterable[Record]) -> str | None:
     """Return the first Hub id among the parents, nearest first; None for a model built from nothing."""
     for record in chain:

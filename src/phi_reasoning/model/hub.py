@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatch
@@ -15,16 +16,40 @@ from phi_reasoning.errors import InputError
 # Any part of a path. training_args.bin is a pickle of everything, a token among it.
 LEFT_OUT = (
     *(".*", "checkpoint-*", "completions", "runs", "wandb", "training_args.bin"),
-    *("optimizer*", "scheduler*", "scaler*", "rng_state*", "global_step*"),
+    *("optimizer*", "scheduler*", "scaler*", "rng_state*", "global_step*", "trainer_state.json"),
 )
+# Of an earlier model in the same place, they would be loaded beside or before this one.
+OF_A_MODEL = ("model*.safetensors", "model.safetensors.index.json", "adapter_model.safetensors", "adapter_config.json")
 # Seconds: one connection may stay silent, and one wait may last.
 SILENCE, LONGEST_WAIT, LONGEST_ASKED = 300.0, 60.0, 3600.0
-PASSING = (408, 429)
+# 409 and 412: somebody else's commit came between.
+PASSING = (408, 409, 412, 429)
 ADVICE = {
     401: "the Hub does not know you; run `hf auth login`",
     403: "your token may not write there; run `hf auth login` with a token that has write access",
     404: "no such repository or branch, or your token may not see it; check the name, or run `hf auth login`",
 }
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where files go, and how hard to try.
+
+    Args:
+        revision: Branch, made where it is missing; None is main.
+        private: None leaves it to the Hub, whose default is public.
+        token: None is the one of this machine.
+        replaces: Patterns of names; what is there under one of them and not sent again leaves with the same commit.
+        longest_asked: Seconds that the Hub may ask to be left alone for.
+    """
+
+    repo_id: str
+    revision: str | None = None
+    private: bool | None = True
+    token: str | None = None
+    retries: int = 5
+    replaces: tuple[str, ...] = OF_A_MODEL
+    longest_asked: float = LONGEST_ASKED
 
 
 def files_of(folder: Path) -> dict[str, Path]:
@@ -34,44 +59,58 @@ def files_of(folder: Path) -> dict[str, Path]:
     return {name.as_posix(): path for name, path in found.items() if name not in left_out}
 
 
-def upload(own: Any, files: Mapping[str, Path], message: str, command: str) -> str:
-    """Commit, and try again while the trouble is one that passes."""
+def upload(to: Destination, files: Mapping[str, Path | bytes], message: str, command: str | None = None) -> str:
+    """Commit, and try again while the trouble is one that passes.
+
+    Args:
+        files: Name in the repository to a file, or to the content itself.
+        command: What to run later, for the error's text.
+
+    Raises:
+        InputError: the Hub refuses, or no try came through. It holds then what it held before.
+    """
     import huggingface_hub
 
     # The client's own tries would be told on stderr, with addresses that are signed.
     huggingface_hub.logging.set_verbosity_error()
     if not sys.stderr.isatty():
         huggingface_hub.utils.disable_progress_bars()
-    for attempt in range(own.retries + 1):
+    for attempt in range(to.retries + 1):
         try:
-            return _commit(own, files, message)
+            return _commit(to, files, message)
         except Exception as error:
-            trouble, asked = _passing(own.repo_id, error)
-        if attempt == own.retries:
+            trouble, asked = _passing(to.repo_id, error)
+        if attempt == to.retries:
             break
-        wait = min(2.0**attempt, LONGEST_WAIT) if asked is None else min(asked, LONGEST_ASKED)
-        print(f"{own.repo_id}: {trouble}; again in {wait:g} s ({attempt + 1} of {own.retries})", flush=True)
+        wait = min(2.0**attempt, LONGEST_WAIT) if asked is None else min(asked, to.longest_asked)
+        print(f"{to.repo_id}: {trouble}; again in {wait:g} s ({attempt + 1} of {to.retries})", flush=True)
         time.sleep(wait)
-    raise InputError(f"{own.repo_id}: {trouble}, {own.retries + 1} tries; the folder is untouched, go on: {command}")
+    later = f"; the folder is untouched, go on: {command}" if command else ""
+    raise InputError(f"{to.repo_id}: {trouble}, {to.retries + 1} tries{later}")
 
 
-def _commit(own: Any, files: Mapping[str, Path], message: str) -> str:
+def _commit(to: Destination, files: Mapping[str, Path | bytes], message: str) -> str:
     """Make repository and branch where they are missing, commit the files, and say where they are."""
-    from huggingface_hub import CommitOperationAdd, HfApi, get_session
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_session
 
     get_session().timeout = SILENCE  # Without one, a connection that went silent is waited on forever.
-    api = HfApi()
-    repo = api.create_repo(own.repo_id, private=own.private, exist_ok=True).repo_id
-    if own.revision:
-        api.create_branch(repo, branch=own.revision, exist_ok=True)
-    before = api.repo_info(repo, revision=own.revision)
-    if own.private and not before.private:
+    api = HfApi(token=to.token)
+    repo = api.create_repo(to.repo_id, private=to.private, exist_ok=True).repo_id
+    if to.revision:
+        api.create_branch(repo, branch=to.revision, exist_ok=True)
+    before = api.repo_info(repo, revision=to.revision)
+    if to.private and not before.private:
         raise InputError(f"{repo}: a public repository; valid: --private false, or make it private on the Hub first")
     # Made anew for each try: they remember what the Hub held at the last.
-    additions = [CommitOperationAdd(name, path) for name, path in files.items()]
-    done = api.create_commit(repo, additions, commit_message=message, revision=own.revision)
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        CommitOperationAdd(name, content) for name, content in files.items()
+    ]
+    there = {sibling.rfilename for sibling in before.siblings or []} - files.keys() - {".gitattributes"}
+    stale = sorted(name for name in there if any(fnmatch(name, rule) for rule in to.replaces))
+    operations += [CommitOperationDelete(name) for name in stale]
+    done = api.create_commit(repo, operations, commit_message=message, revision=to.revision)
     same = " (all there already)" if done.oid == before.sha else ""
-    return f"{api.endpoint}/{repo}/tree/{own.revision or 'main'}, commit {done.oid}{same}"
+    return f"{api.endpoint}/{repo}/tree/{to.revision or 'main'}, commit {done.oid}{same}"
 
 
 def _passing(repo: str, error: BaseException) -> tuple[str, float | None]:

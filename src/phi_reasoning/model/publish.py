@@ -1,0 +1,100 @@
+"""A finished run folder as what the Hub gets of it: checked, with the card made from its lineage."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from phi_reasoning import lineage
+from phi_reasoning.errors import InputError
+from phi_reasoning.model import card, hub
+
+README = "README.md"
+# Cards that TRL and PEFT leave in a run folder, and our own of an earlier push; any other README is its owner's.
+MADE = ("generated_from_trainer", "[More Information Needed]")
+TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
+
+
+def holds_token(text: str) -> bool:
+    """Tell whether a text that is to be published holds what looks like a Hub token."""
+    return TOKEN.search(text) is not None
+
+
+def send(
+    folder: Path,
+    record: Mapping[str, Any],
+    to: hub.Destination,
+    *,
+    evaluations: Sequence[Mapping[str, Any]] = (),
+    message: str | None = None,
+    command: str | None = None,
+) -> None:
+    """Upload a finished folder in one commit with its card, say where it is, and keep the card in the folder.
+
+    Args:
+        record: What `finished` returned.
+        evaluations: For the card: for each the `metadata` and `summary`.
+        command: What to run later, for the error's text.
+
+    Raises:
+        InputError: the Hub refuses, or does not answer.
+    """
+    text = card.card(record, evaluations, list(ancestors(record)))
+    files: dict[str, Path | bytes] = {**hub.files_of(folder)}
+    readme = folder / README
+    kept = readme.is_file() and not any(mark in readme.read_text() for mark in (card.MARK, *MADE))
+    if kept:
+        print(f"{readme}: your own, uploaded as it is", flush=True)
+    else:
+        files[README] = text.encode()
+    done = hub.upload(to, files, message or f"phi-reasoning {record.get('stage')}", command)
+    print(f"{folder}: {len(files)} files, {done}", flush=True)
+    if not kept:
+        _keep(readme, text)
+
+
+def _keep(readme: Path, text: str) -> None:
+    """Write the card down at once or not at all; two uploads of one folder do not meet."""
+    partial = readme.with_name(f".{README}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(readme)
+    except OSError as error:
+        print(f"{readme}: only on the Hub ({error.strerror})", flush=True)
+        partial.unlink(missing_ok=True)
+
+
+def finished(folder: Path) -> dict[str, Any]:
+    """Return the lineage of a folder that is ready to be uploaded.
+
+    Raises:
+        InputError: no finished run, other weights than it wrote, or a token among what would be published.
+    """
+    record = lineage.read(folder)
+    lacking = [] if record else [f"{lineage.FILE} (its run has not finished)"]
+    described = any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+    if not described or not any(folder.glob("*.safetensors")):
+        lacking.append("weights of a model or adapter")
+    if lacking or not record:
+        raise InputError(f"{folder}: no {', no '.join(lacking)}; valid: the folder of a finished training run")
+    found = lineage.weights_sha256(folder)
+    if record.get("sha256") not in (None, found):
+        raise InputError(
+            f"{folder}: its weights are not those its {record.get('stage')} stage wrote (sha256 {str(found)[:12]} "
+            f"found, {record['sha256'][:12]} in {lineage.FILE}); restore them or run that stage again"
+        )
+    for path in (folder / lineage.FILE, folder / lineage.RECIPE):
+        if path.is_file() and (holds_token(path.read_text()) or (record.get("recipe") or {}).get("hub_token")):
+            raise InputError(f"{path}: holds a Hub token, which would be published; take it out, and revoke it")
+    return record
+
+
+def ancestors(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the lineages of the parents, nearest first, as far as they are on disk and unchanged."""
+    parent = record.get("parent") or {}
+    folder, expected = Path(parent.get("path") or ""), parent.get("lineage_sha256")
+    if expected and (folder / lineage.FILE).is_file() and lineage.file_sha256(folder / lineage.FILE) == expected:
+        above = lineage.read(folder) or {}
+        yield above
+        yield from ancestors(above)
