@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     case = situation.Situation(
         recipe,
         started or launch.usual(recipe.values, devices),
-        shape.of(recipe.values["model_name_or_path"]),
+        shape.of(recipe.values["model_name_or_path"], recipe.values.get("model_revision")),
         None if cpu else card,
     )
     findings = [Finding("recipe", "ok", f"{len(recipe.values)} keys in {', '.join(recipe.sources)}"), *silent]

@@ -25,18 +25,17 @@ def main(argv: list[str] | None = None) -> None:
 
     from phi_reasoning import lineage, shipped
     from phi_reasoning.evaluation import records, runs, statistics
-    from phi_reasoning.model import checkpoint
+    from phi_reasoning.model import checkpoint, hub
 
     folder = Path(own.output_dir)
     results = folder / runs.RESULTS
     if not lineage.claim(folder, recipe.values):
-        tokenizer = checkpoint.tokenizer(own.model_name_or_path, own.model_revision)
-        parent = lineage.parent(own.model_name_or_path, tokenizer, own.model_revision)
+        source, origin = hub.fetch(own.model_name_or_path, own.model_revision)
+        tokenizer = checkpoint.tokenizer(source)
+        parent = {**lineage.parent(source, tokenizer), **origin}
         if own.chat_template:
             tokenizer.chat_template = shipped.find(own.chat_template).read_text()
-        model = AutoModelForCausalLM.from_pretrained(
-            own.model_name_or_path, revision=own.model_revision, dtype=own.dtype
-        )
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=own.dtype)
         model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
         sampling = {key: getattr(own, key) for key in ("temperature", "top_p", "top_k", "max_new_tokens")}

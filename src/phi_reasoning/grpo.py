@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from phi_reasoning import lineage, shipped
     from phi_reasoning.data import mixture
-    from phi_reasoning.model import adapters, checkpoint
+    from phi_reasoning.model import adapters, checkpoint, hub
     from phi_reasoning.plugins import Reward
     from phi_reasoning.trainers import push, run
 
@@ -33,12 +33,13 @@ def main(argv: list[str] | None = None) -> None:
         publisher.finish()
         return
 
-    tokenizer = checkpoint.tokenizer(model.model_name_or_path, model.model_revision)
-    parent = lineage.parent(model.model_name_or_path, tokenizer, model.model_revision)
+    model.model_name_or_path, origin = hub.fetch(model.model_name_or_path, model.model_revision)
+    tokenizer = checkpoint.tokenizer(model.model_name_or_path)
+    parent = {**lineage.parent(model.model_name_or_path, tokenizer), **origin}
     adapter = checkpoint.adapter(model, tokenizer, least=recipe.own.min_lora_coverage)
     if recipe.own.chat_template:
         tokenizer.chat_template = shipped.find(recipe.own.chat_template).read_text()
-    end_ids = checkpoint.end_ids(model.model_name_or_path, tokenizer, model.model_revision)
+    end_ids = checkpoint.end_ids(model.model_name_or_path, tokenizer)
     rewards = [Reward(reward.path, reward.kwargs).fill(end_ids=end_ids) for reward in recipe.own.rewards]
     rows = mixture.problems_as_prompts(mixture.load(recipe.own.datasets, mixture.RL_COLUMNS, arguments.seed))
     rows = mixture.within(rows, tokenizer, recipe.own.max_prompt_length)
@@ -56,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     if adapter and arguments.fp16:
         adapters.widen(trainer.model)
+    adapters.name_base(trainer.model, origin)
     if trainer.accelerator.is_main_process:
         recipe.dump(folder / lineage.RECIPE)
         print(f"{len(rows)} problems, {arguments.output_dir}", flush=True)

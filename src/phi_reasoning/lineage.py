@@ -137,15 +137,13 @@ def altered(recorded: dict[str, Any], actual: dict[str, str]) -> str | None:
     return next((key for key in LABELS if recorded.get(key) not in (None, actual[key])), None)
 
 
-def parent(model: str, tokenizer: Any, revision: str | None = None) -> dict[str, Any]:
-    """Describe the checkpoint that a stage starts from, after checking it against its own lineage.
+def parent(model: str, tokenizer: Any) -> dict[str, Any]:
+    """Describe the checkpoint folder that a stage starts from, after checking it against its own lineage.
 
     Raises:
         InputError: the folder holds an unmerged adapter, or a tokenizer or template its lineage does not know.
     """
     folder = Path(model)
-    if not folder.is_dir():
-        return {"path": model, "revision": revision, **tokenizer_hashes(tokenizer)}
     recorded = read(folder)
     actual = tokenizer_hashes(tokenizer)
     if recorded and (key := altered(recorded, actual)):

@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from phi_reasoning import lineage
-    from phi_reasoning.model import adapters, checkpoint
+    from phi_reasoning.model import adapters, checkpoint, hub
 
     source, folder = Path(own.adapter), Path(own.output_dir)
     if lineage.claim(folder, recipe.values):
@@ -32,10 +32,12 @@ def main(argv: list[str] | None = None) -> None:
     base = own.model_name_or_path or described.base_model_name_or_path or before.get("path")
     if base is None:
         raise InputError(f"model_name_or_path: missing, and {source} does not name its base; valid: the base's path")
-    revision = own.model_revision or (None if own.model_name_or_path else before.get("revision"))
+    trained_on = before.get("commit") or before.get("revision") or described.revision
+    revision = own.model_revision or (None if own.model_name_or_path else trained_on)
 
-    tokenizer = checkpoint.tokenizer(base, revision)
-    root = lineage.parent(base, tokenizer, revision)
+    local, origin = hub.fetch(base, revision)
+    tokenizer = checkpoint.tokenizer(local)
+    root = {**lineage.parent(local, tokenizer), **origin}
     for key, label in (
         ("tokenizer_sha256", "tokenizer"),
         ("chat_template_sha256", "chat template"),
@@ -52,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         tokenizer = AutoTokenizer.from_pretrained(source)
     parent = {**lineage.parent(str(source), tokenizer), "base": root}
 
-    model = AutoModelForCausalLM.from_pretrained(base, revision=revision, dtype=own.dtype)
+    model = AutoModelForCausalLM.from_pretrained(local, dtype=own.dtype)
     dtype = model.dtype
     model = adapters.attach(model, source)
     expected = adapters.logits(model, tokenizer, own.prompts)

@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     from phi_reasoning import lineage, shipped
-    from phi_reasoning.model import rope, template, tiny, tokens
+    from phi_reasoning.model import hub, rope, template, tiny, tokens
 
     folder = Path(own.output_dir)
     if lineage.claim(folder, recipe.values):
@@ -30,10 +30,10 @@ def main(argv: list[str] | None = None) -> None:
         base, model = tiny.build_tokenizer(), tiny.build_model(**asdict(own.tiny_model), seed=own.seed)
         parent = {"path": "tiny_model"}
     else:
-        source = {"pretrained_model_name_or_path": own.model_name_or_path, "revision": own.model_revision}
-        base = AutoTokenizer.from_pretrained(**source)
-        model = AutoModelForCausalLM.from_pretrained(**source, dtype=own.dtype)
-        parent = lineage.parent(own.model_name_or_path, base, own.model_revision)
+        source, origin = hub.fetch(own.model_name_or_path, own.model_revision)
+        base = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=own.dtype)
+        parent = {**lineage.parent(source, base), **origin}
 
     try:
         tokenizer = tokens.repurpose(base, own.think_tokens, eos=own.eos_token, pad=own.pad_token)

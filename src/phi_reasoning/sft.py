@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from phi_reasoning import lineage, shipped
     from phi_reasoning.data import mixture
-    from phi_reasoning.model import adapters, checkpoint, template
+    from phi_reasoning.model import adapters, checkpoint, hub, template
     from phi_reasoning.trainers import push, run
 
     arguments = recipe.build(SFTConfig)
@@ -32,8 +32,9 @@ def main(argv: list[str] | None = None) -> None:
         publisher.finish()
         return
 
-    tokenizer = checkpoint.tokenizer(model.model_name_or_path, model.model_revision)
-    parent = lineage.parent(model.model_name_or_path, tokenizer, model.model_revision)
+    model.model_name_or_path, origin = hub.fetch(model.model_name_or_path, model.model_revision)
+    tokenizer = checkpoint.tokenizer(model.model_name_or_path)
+    parent = {**lineage.parent(model.model_name_or_path, tokenizer), **origin}
     adapter = checkpoint.adapter(
         model, tokenizer, least=recipe.own.min_lora_coverage, train_tokens=recipe.own.train_tokens
     )
@@ -63,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         peft_config=adapter,
         callbacks=[publisher],
     )
+    adapters.name_base(trainer.model, origin)
     adapters.mend_head(trainer.model)
     if adapter and arguments.fp16:
         adapters.widen(trainer.model)

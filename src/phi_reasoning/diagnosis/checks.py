@@ -42,15 +42,15 @@ def coverage(situation: Situation) -> Iterator[Finding]:
 
 def tokenizer(situation: Situation) -> tuple[Any, list[Finding]]:
     """Load the tokenizer, or say why there is none to look at."""
-    from phi_reasoning.model import checkpoint
+    from phi_reasoning.model import checkpoint, hub
 
     model = situation["model_name_or_path"]
-    local = Path(model).expanduser().is_dir()
     try:
-        return checkpoint.tokenizer(model, situation["model_revision"]), []
+        folder, _ = hub.fetch(model, situation["model_revision"], weights=False)
+        return checkpoint.tokenizer(folder), []
     except InputError as error:
         text = str(error)
-        if not local and "no tokenizer to load" in text:
+        if hub.NOT_HERE in text:
             return None, [Finding("checkpoint", "not checked", f"{model} is not here, and not to be had from the Hub")]
         return None, [Finding("checkpoint", "wrong", text)]
 

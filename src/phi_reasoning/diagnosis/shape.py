@@ -177,7 +177,7 @@ def load(file: Path) -> dict[str, Any]:
     return found
 
 
-def of(model: str) -> Shape | None:
+def of(model: str, revision: str | None = None) -> Shape | None:
     """Return the shape of a checkpoint from its config.json, that of a known model where it is to be one, or None."""
     file = Path(model).expanduser() / "config.json"
     if file.is_file():
@@ -185,16 +185,18 @@ def of(model: str) -> Shape | None:
     planned = [shape for folder, shape in PREPARED.items() if model.removeprefix("./").startswith(folder)]
     if planned or model in BUILT_IN:
         return planned[0] if planned else BUILT_IN[model]
-    return None if file.parent.is_dir() else _from_hub(model)
+    return None if file.parent.is_dir() else _from_hub(model, revision)
 
 
-def _from_hub(model: str) -> Shape | None:
-    from transformers import PretrainedConfig
+def _from_hub(model: str, revision: str | None) -> Shape | None:
+    from phi_reasoning.model import hub
 
     try:
-        return read(PretrainedConfig.get_config_dict(model)[0], f"{model} on the Hub")
-    except (OSError, ValueError):
+        folder, _ = hub.fetch(model, revision, weights=False)
+    except InputError:
         return None
+    file = Path(folder, "config.json")
+    return read(load(file), f"{model} on the Hub") if file.is_file() else None
 
 
 def read(config: dict[str, Any], source: str) -> Shape | None:

@@ -1,9 +1,10 @@
 """LoRA adapters: what they reach of a model, the token rows trained beside them, and what a merge changes."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, inject_adapter_in_model, load_peft_weights
@@ -85,6 +86,13 @@ def token_rows(config: PreTrainedConfig, ids: Sequence[int]) -> dict[str, list[i
     matrices = (skeleton.get_input_embeddings(), skeleton.get_output_embeddings())
     names = [next(name for name, m in skeleton.named_modules() if m is matrix) for matrix in matrices]
     return {name.rpartition(".")[2]: list(ids) for name in names}
+
+
+def name_base(model: PreTrainedModel | PeftModel, origin: Mapping[str, Any]) -> None:
+    """Let an adapter on a base from the Hub name it by id and commit, and not by a folder of this machine's cache."""
+    if isinstance(model, PeftModel) and origin:
+        for config in model.peft_config.values():
+            config.base_model_name_or_path, config.revision = origin["path"], origin["commit"]
 
 
 def mend_head(model: PreTrainedModel) -> None:

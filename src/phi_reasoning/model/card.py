@@ -192,7 +192,8 @@ def _hashes(chain: Sequence[Record]) -> str:
 
 
 def _identity(source: Record) -> list[Any]:
-    weights = source.get("sha256") or (source.get("revision") and f"revision {source['revision']}")
+    version = source.get("commit") or source.get("revision")
+    weights = source.get("sha256") or (version and f"revision {version}")
     return [weights, source.get("lineage_sha256")]
 
 

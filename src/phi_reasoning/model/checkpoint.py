@@ -21,8 +21,8 @@ from phi_reasoning.errors import InputError
 from phi_reasoning.model import adapters, tokens
 
 
-def tokenizer(model: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a prepared checkpoint and check what training relies on.
+def tokenizer(model: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a prepared checkpoint's folder and check what training relies on.
 
     Raises:
         InputError: the folder holds an adapter, or the tokenizer is not that of a prepared checkpoint.
@@ -33,9 +33,9 @@ def tokenizer(model: str, revision: str | None = None) -> PreTrainedTokenizerBas
             f"run `phi-reasoning merge --adapter {Path(model)} --output_dir {Path(model)}-merged`"
         )
     try:
-        found = AutoTokenizer.from_pretrained(model, revision=revision)
+        found = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError) as error:
-        raise InputError(f"{model}: no tokenizer to load, here or on the Hub ({error})") from None
+        raise InputError(f"{model}: no tokenizer to load ({error})") from None
     if found.chat_template is None:
         raise InputError(f"{model}: its tokenizer has no chat template; run `phi-reasoning prepare` on it")
     if found.pad_token_id is None or found.pad_token_id == found.eos_token_id:
@@ -94,7 +94,6 @@ def _no_flash(name: str, device: torch.device) -> str | None:
 def init_kwargs(arguments: ModelConfig) -> dict[str, Any]:
     """Return what the trainer passes to `from_pretrained`."""
     kwargs = {
-        "revision": arguments.model_revision,
         "attn_implementation": arguments.attn_implementation,
         "dtype": arguments.dtype,
     }
@@ -110,7 +109,7 @@ def adapter(
     """Return the configuration of a fresh adapter, or None for full fine-tuning, and print what the adapter reaches.
 
     Args:
-        arguments: The model and its `lora_*` keys.
+        arguments: The model's folder and the `lora_*` keys.
         tokenizer: The model's tokenizer.
         least: Smallest share of the intended adapter, from 0 to 1.
         train_tokens: Tokens whose rows in the embedding and the head are trained too.
@@ -126,7 +125,7 @@ def adapter(
                 "full fine-tuning trains every row"
             )
         return None
-    model = AutoConfig.from_pretrained(arguments.model_name_or_path, revision=arguments.model_revision)
+    model = AutoConfig.from_pretrained(arguments.model_name_or_path)
     if train_tokens:
         try:
             ids = [tokens.token_id(tokenizer, token) for token in train_tokens]
@@ -144,10 +143,10 @@ def adapter(
     return config
 
 
-def end_ids(model: str, tokenizer: PreTrainedTokenizerBase, revision: str | None = None) -> tuple[int, ...]:
+def end_ids(model: str, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """Return the ids that end a completion: the tokenizer's end token and those of the generation config."""
     try:
-        ids = GenerationConfig.from_pretrained(model, revision=revision).eos_token_id
+        ids = GenerationConfig.from_pretrained(model).eos_token_id
     except OSError:  # A checkpoint need not have a generation config.
         ids = None
     found = ids if isinstance(ids, list) else [] if ids is None else [ids]

@@ -1,6 +1,7 @@
-"""Send a folder's files to the Hub in one commit, through trouble that passes."""
+"""Fetch a checkpoint from the Hub, and send a folder's files there in one commit, through trouble that passes."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -23,12 +24,57 @@ OF_A_MODEL = ("model*.safetensors", "model.safetensors.index.json", "adapter_mod
 # Seconds: one connection may stay silent, and one wait may last.
 SILENCE, LONGEST_WAIT, LONGEST_ASKED = 300.0, 60.0, 3600.0
 # 409 and 412: somebody else's commit came between.
+NOT_HERE = "no such folder, not in the cache, and no answer from the Hub"
 PASSING = (408, 409, 412, 429)
 ADVICE = {
     401: "the Hub does not know you; run `hf auth login`",
     403: "your token may not write there; run `hf auth login` with a token that has write access",
     404: "no such repository or branch, or your token may not see it; check the name, or run `hf auth login`",
 }
+
+
+DESCRIPTION = ("*.json", "*.jinja", "*.model", "*.txt", "*.py")
+
+
+def fetch(model: str, revision: str | None = None, *, weights: bool = True) -> tuple[str, dict[str, Any]]:
+    """Return the folder of a checkpoint and, where it came from the Hub, its origin: path, revision and commit.
+
+    All that is loaded afterwards is of that commit, though the branch may move. TRL and vLLM read the configuration
+    of a model by id from main, whatever the revision (TRL 1.16).
+
+    Raises:
+        InputError: it is neither a folder nor to be had from the Hub.
+    """
+    local = os.path.expanduser(model)
+    if os.path.isdir(local):
+        return local, {}
+    import huggingface_hub
+
+    wanted = [*DESCRIPTION, *(["*.safetensors"] if weights else [])]
+    try:
+        # The folders of a repository hold other formats, and other models.
+        folder = huggingface_hub.snapshot_download(
+            model, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"]
+        )
+    except (OSError, ValueError, huggingface_hub.errors.HTTPError) as error:
+        raise InputError(_absent(model, revision, error)) from None
+    return folder, {"path": model, "revision": revision, "commit": Path(folder).name}
+
+
+def _absent(model: str, revision: str | None, error: Exception) -> str:
+    from huggingface_hub import errors
+
+    where = f"model_name_or_path: found {model!r}"
+    match error:
+        case errors.GatedRepoError():
+            return f"{where}, which is gated; valid: ask for access on its page of the Hub, then `hf auth login`"
+        case errors.RevisionNotFoundError():
+            return f"model_revision: found {revision!r}, valid: a branch, tag or commit of {model}"
+        case errors.RepositoryNotFoundError() | errors.HFValidationError():
+            return f"{where}, valid: a folder, or a model on the Hub that your token may see (`hf auth login`)"
+        case errors.HfHubHTTPError():
+            return f"{where}; the Hub answers {error.response.status_code}"
+    return f"{where}: {NOT_HERE} ({' '.join(str(error.__cause__ or error).split())[:200]})"
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Publisher(TrainerCallback):
             return
         checkpoint = self.folder / f"checkpoint-{state.global_step}"
         if self.waiting.unfinished_tasks and not self.always:
-            _say(f"{checkpoint}: the one before is still under way to the Hub; left for the end")
+            _say(f"{checkpoint}: the one before is still under way; sent at the end, if save_total_limit keeps it")
             return
         try:
             self._hand_over(checkpoint)
