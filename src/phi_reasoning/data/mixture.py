@@ -71,7 +71,10 @@ def _fetch(entry: Any) -> datasets.Dataset:
     try:
         return datasets.load_dataset(entry.path, entry.name, split=entry.split, revision=entry.revision)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise InputError(f"{entry.path}: split {entry.split} of {entry.name or 'the default'}: {error}") from None
+        at = f" at {entry.revision}" if entry.revision else ""
+        raise InputError(
+            f"datasets: {entry.path}: split {entry.split}{at} of {entry.name or 'the default'}: {error}"
+        ) from None
 
 
 def _read(path: str, kind: str, split: str) -> datasets.Dataset:
