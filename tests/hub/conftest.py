@@ -57,7 +57,11 @@ class Hub(ThreadingHTTPServer):
         """Return the commit and the files of a revision, or the answer to those who ask for what is not there."""
         if kind == "datasets":
             there = repo == DATA and self.data
-            return ("d" * 40, self.data) if there and revision in ("main", "d" * 40) else (NO_REPO, NO_REVISION)[there != {}]
+            return (
+                ("d" * 40, self.data)
+                if there and revision in ("main", "d" * 40)
+                else (NO_REPO, NO_REVISION)[there != {}]
+            )
         if repo != REPO or self.private is None:
             return NO_REPO
         if revision in self.snapshots:
@@ -252,9 +256,8 @@ def hub():
 @pytest.fixture
 def online(hub, monkeypatch, tmp_path):
     """This process talks to the server, with an empty cache."""
-    from huggingface_hub import constants
-
     import datasets
+    from huggingface_hub import constants
 
     monkeypatch.setenv("HF_TOKEN", hub.token)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -266,6 +269,10 @@ def online(hub, monkeypatch, tmp_path):
         "HF_HUB_CACHE": str(tmp_path / "cache"),
     }.items():
         monkeypatch.setattr(constants, name, value)
-    for name, value in {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": False, "HF_DATASETS_CACHE": tmp_path / "data"}.items():
+    for name, value in {
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_OFFLINE": False,
+        "HF_DATASETS_CACHE": tmp_path / "data",
+    }.items():
         monkeypatch.setattr(datasets.config, name, value)
     return hub

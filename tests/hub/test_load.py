@@ -21,14 +21,22 @@ def recipe(name):
 
 
 def rows(path):
-    return ("--datasets", json.dumps([{"path": str(path)}]))
+    return ("--datasets", json.dumps([path if isinstance(path, dict) else {"path": str(path)}]))
 
 
-def words(verb, data, folder):
+def words(verb, data, folder, entry=None):
     target = ("--output_dir", str(folder))
     return {
         "prepare": (prepare, *target),
-        "sft": (sft, *recipe("sft"), *rows(data / "sft.jsonl"), *SHORT, "--per_device_train_batch_size", "2", *target),
+        "sft": (
+            sft,
+            *recipe("sft"),
+            *rows(entry or data / "sft.jsonl"),
+            *SHORT,
+            "--per_device_train_batch_size",
+            "2",
+            *target,
+        ),
         "grpo": (
             *(grpo, *recipe("grpo"), *rows(data / "rl.jsonl"), *SHORT, "--per_device_train_batch_size", "4"),
             *("--max_completion_length", "4", *target),
@@ -75,7 +83,7 @@ def test_prepare_from_the_hub(online, tmp_path):
 def test_an_adapter_names_its_base_by_id_and_commit_and_merges(online, prepared, data, tmp_path):
     commit = online.seed(prepared, "v1")
     module, *rest = words("sft", data, tmp_path / "lora")
-    lora = ("--use_peft", "true", "--lora_target_modules", "all-linear")
+    lora = ("--use_peft", "true", "--lora_target_modules", "all-linear", "--warmup_steps", "0")
     module.main([*rest, *BY_ID, "v1", *lora])
     described = json.loads((tmp_path / "lora/adapter_config.json").read_text())
     assert (described["base_model_name_or_path"], described["revision"]) == (REPO, commit)
@@ -100,8 +108,8 @@ def test_doctor_reads_a_model_of_the_hub_and_not_its_weights(online, prepared, d
 
 def test_rows_of_a_dataset_on_the_hub(online, prepared, data, tmp_path):
     online.data["train.jsonl"] = (data / "sft.jsonl").read_bytes()
-    module, *rest = words("sft", data, tmp_path / "run")
-    module.main([*rest, "--model_name_or_path", str(prepared), *rows(DATA)])
+    module, *rest = words("sft", data, tmp_path / "run", {"path": DATA})
+    module.main([*rest, "--model_name_or_path", str(prepared)])
     (entry,) = lineage.read(tmp_path / "run")["data"]
     assert entry == {"path": DATA, "name": None, "split": "train", "revision": None}
 
@@ -110,8 +118,8 @@ FAILURES = {
     "no repository": "model_name_or_path: found 'me/other', valid: a folder, or a model on the Hub",
     "no revision": f"model_revision: found 'gone', valid: a branch, tag or commit of {REPO}",
     "gated": f"model_name_or_path: found '{REPO}', which is gated; valid: ask for access",
-    "unknown token": f"model_name_or_path: found '{REPO}', valid: a folder, or a model on the Hub that your token",
-    "out of order": f"model_name_or_path: found '{REPO}'; the Hub answers 418",
+    "unknown token": f"model_name_or_path: found '{REPO}'; the Hub does not know you; run `hf auth login` (401)",
+    "out of order": f"model_name_or_path: found '{REPO}'; the Hub refuses (418)",
     "down": f"model_name_or_path: found '{REPO}': no such folder, not in the cache, and no answer from the Hub",
 }
 
@@ -142,11 +150,13 @@ def test_what_is_not_to_be_had_is_one_line(online, prepared, data, tmp_path, cap
         assert not (tmp_path / "run" / lineage.FILE).exists()
 
 
-@pytest.mark.parametrize("entry", [{"path": "me/none"}, {"path": DATA, "revision": "gone"}, {"path": DATA, "split": "x"}])
+@pytest.mark.parametrize(
+    "entry", [{"path": "me/none"}, {"path": DATA, "revision": "gone"}, {"path": DATA, "split": "x"}]
+)
 def test_rows_that_are_not_to_be_had_are_one_line(online, prepared, data, tmp_path, capsys, entry):
     online.data["train.jsonl"] = (data / "sft.jsonl").read_bytes()
-    module, *rest = words("sft", data, tmp_path / "run")
+    module, *rest = words("sft", data, tmp_path / "run", entry)
     with pytest.raises(SystemExit) as stop:
-        module.main([*rest, "--model_name_or_path", str(prepared), "--datasets", json.dumps([entry])])
+        module.main([*rest, "--model_name_or_path", str(prepared)])
     line = capsys.readouterr().err.splitlines()[-1]
     assert stop.value.code == 2 and line.startswith(f"phi-reasoning sft: datasets: {entry['path']}: ")

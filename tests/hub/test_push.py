@@ -237,3 +237,20 @@ def test_evaluation_must_be_of_this_model(hub, run, prepared, tmp_path):
     (other / "config.json").write_text("{}")
     done = push(hub, run, "--evaluations", f"[{evaluation(tmp_path / 'foreign', other)}]")
     failed(done, "measured another model", f"(weights {lineage.weights_sha256(other)[:12]} there")
+
+
+def test_two_pushes_of_one_folder_at_once(hub, run):
+    # The first is told that another commit came between, and goes on.
+    hub.faults["create"] = [(503, ("Retry-After", 1))] * 2
+    hub.faults["commit"] = [412]
+    words = [sys.executable, "-m", "phi_reasoning.push", "--folder", str(run), f"--repo_id={REPO}"]
+    both = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment(hub)) for _ in range(2)]
+    assert [(process.communicate(timeout=120)[1], process.returncode) for process in both] == [("", 0)] * 2
+    assert hub.branches["main"]["README.md"] == (run / "README.md").read_bytes() and not list(run.glob(".README*"))
+
+
+def test_a_folder_that_cannot_be_written_is_sent_all_the_same(hub, run):
+    (run / "README.md").mkdir()  # Root may write where nobody may; not even root makes a file of a folder.
+    done = push(hub, run)
+    assert done.returncode == 0 and "README.md: only on the Hub (Is a directory)" in done.stdout
+    assert "model.safetensors" in hub.branches["main"] and not list(run.glob(".README*"))

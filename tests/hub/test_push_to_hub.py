@@ -67,11 +67,12 @@ def test_an_adapters_branch_holds_the_adapter(online, prepared, data, tmp_path):
     assert online.branches["main"] == {} and "adapter_model.safetensors" in online.branches["v2"]
 
 
-@pytest.mark.parametrize("kind, fault", [("create", 401), ("commit", 403), ("commit", 500), ("preupload", "cut")])
+@pytest.mark.parametrize("kind, fault", [("create", 401), ("commit", 403), ("commit", 500), ("create", "cut")])
 def test_a_failing_hub_leaves_the_run_as_it_is(online, prepared, data, tmp_path, monkeypatch, capsys, kind, fault):
     monkeypatch.setattr(client, "LONGEST_WAIT", 0.01)
     online.always[kind] = fault
-    train(prepared, data, tmp_path / "run")
+    keeping = ("--save_total_limit", "2")
+    train(prepared, data, tmp_path / "run", *keeping)
     assert lineage.read(tmp_path / "run")["sha256"] == lineage.weights_sha256(tmp_path / "run")
     lines = [line for line in capsys.readouterr().out.splitlines() if "not on the Hub" in line]
     command = f"later: phi-reasoning push --folder {tmp_path / 'run'} --repo_id {REPO} --private false"
@@ -80,7 +81,7 @@ def test_a_failing_hub_leaves_the_run_as_it_is(online, prepared, data, tmp_path,
 
     # The Hub is well again: the same command sends what is missing.
     online.always.clear()
-    train(prepared, data, tmp_path / "run")
+    train(prepared, data, tmp_path / "run", *keeping)
     assert all("model.safetensors" in online.branches[name] for name in ("main", "step-000002", "step-000004"))
 
 

@@ -65,16 +65,18 @@ def _absent(model: str, revision: str | None, error: Exception) -> str:
     from huggingface_hub import errors
 
     where = f"model_name_or_path: found {model!r}"
-    match error:
+    # A client that falls back on its cache raises that the cache lacks it, from what the Hub said.
+    cause = error if isinstance(error, errors.HfHubHTTPError) else error.__cause__ or error
+    match cause:
         case errors.GatedRepoError():
             return f"{where}, which is gated; valid: ask for access on its page of the Hub, then `hf auth login`"
         case errors.RevisionNotFoundError():
             return f"model_revision: found {revision!r}, valid: a branch, tag or commit of {model}"
         case errors.RepositoryNotFoundError() | errors.HFValidationError():
             return f"{where}, valid: a folder, or a model on the Hub that your token may see (`hf auth login`)"
-        case errors.HfHubHTTPError():
-            return f"{where}; the Hub answers {error.response.status_code}"
-    return f"{where}: {NOT_HERE} ({' '.join(str(error.__cause__ or error).split())[:200]})"
+        case errors.HfHubHTTPError() if (status := cause.response.status_code) < 500:
+            return f"{where}; {ADVICE.get(status) or 'the Hub refuses'} ({status})"
+    return f"{where}: {NOT_HERE} ({' '.join(str(cause).split())[:200]})"
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _commit(to: Destination, files: Mapping[str, Path | bytes], message: str) ->
     repo = api.create_repo(to.repo_id, private=to.private, exist_ok=True).repo_id
     if to.revision:
         api.create_branch(repo, branch=to.revision, exist_ok=True)
-    before = api.repo_info(repo, revision=to.revision)
+    before = api.model_info(repo, revision=to.revision)
     if to.private and not before.private:
         raise InputError(f"{repo}: a public repository; valid: --private false, or make it private on the Hub first")
     # Made anew for each try: they remember what the Hub held at the last.

@@ -98,7 +98,9 @@ class Publisher(TrainerCallback):
     def _hand_over(self, checkpoint: Path) -> None:
         files = hub.files_of(checkpoint)
         if not any(name.endswith(".safetensors") for name in files):
-            _say(f"{checkpoint}: not sent, it holds no whole weights (fsdp_state_dict_type: FULL_STATE_DICT saves them)")
+            _say(
+                f"{checkpoint}: not sent, it holds no whole weights (fsdp_state_dict_type: FULL_STATE_DICT saves them)"
+            )
             return
         step = int(checkpoint.name.rpartition("-")[2])
         branch = self._branch(step)
