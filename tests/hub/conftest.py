@@ -23,7 +23,7 @@ CUT = "cut"
 
 
 class Hub(ThreadingHTTPServer):
-    """One repository of each kind, by branch and commit. `faults` holds, by kind of request, what the next ones meet: a
+    """One repository of each kind. `faults` holds, by kind of request, what the next ones meet: a
     status, a status with headers, a cut connection, or one that is cut once all is done.
     """
 

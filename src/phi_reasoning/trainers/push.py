@@ -27,10 +27,10 @@ LONGEST_ASKED, TRIES_OF_A_STEP = 60.0, 2
 class Publisher(TrainerCallback):
     """Honour `push_to_hub` and the `hub_` keys in place of the trainer, which would send all to one branch.
 
-    Each saved checkpoint goes to a branch `step-000060` in one commit, from a thread. A checkpoint that is saved while
-    the one before is under way is left for the end (with `hub_always_push` it waits its turn). `finish` sends the model
-    to `hub_revision` or main, then the checkpoints on disk that have not arrived. With `hub_revision: v2` the branches
-    are called `v2-step-000060`, so that two runs can share a repository.
+    Each saved checkpoint goes to a branch `step-000060` in one commit, from a thread. A checkpoint that is saved
+    while the one before is under way is left for the end (with `hub_always_push` it waits its turn). `finish` sends
+    the model to `hub_revision` or main, then the checkpoints on disk that have not arrived. With `hub_revision: v2`
+    the branches are called `v2-step-000060`, so that two runs can share a repository.
 
     Args:
         arguments: Its `push_to_hub` and `hub_token` are taken away, so that the trainer sends and saves nothing.
