@@ -24,15 +24,13 @@ OF_A_MODEL = ("model*.safetensors", "model.safetensors.index.json", "adapter_mod
 # Seconds: one connection may stay silent, and one wait may last.
 SILENCE, LONGEST_WAIT, LONGEST_ASKED = 300.0, 60.0, 3600.0
 # 409 and 412: somebody else's commit came between.
-NOT_HERE = "no such folder, not in the cache, and no answer from the Hub"
 PASSING = (408, 409, 412, 429)
+NOT_HERE = "no such folder, not in the cache, and no answer from the Hub"
 ADVICE = {
     401: "the Hub does not know you; run `hf auth login`",
     403: "your token may not write there; run `hf auth login` with a token that has write access",
     404: "no such repository or branch, or your token may not see it; check the name, or run `hf auth login`",
 }
-
-
 DESCRIPTION = ("*.json", "*.jinja", "*.model", "*.txt", "*.py")
 
 
