@@ -73,7 +73,8 @@ def main(argv: list[str] | None = None) -> None:
             data=lineage.sources(recipe.own.datasets),
             plugins=sorted({reward.source for reward in rewards if reward.source}),
         )
-        publisher.finish()
+    run.end(trainer)
+    publisher.finish()
 
 
 if __name__ == "__main__":

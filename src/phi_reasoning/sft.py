@@ -87,7 +87,8 @@ def main(argv: list[str] | None = None) -> None:
             parent=parent,
             data=lineage.sources(recipe.own.datasets),
         )
-        publisher.finish()
+    run.end(trainer)
+    publisher.finish()
 
 
 if __name__ == "__main__":

@@ -178,6 +178,15 @@ def train(trainer: Trainer, resume: str | Path | None) -> None:
     trainer.save_model()
 
 
+def end(trainer: Trainer) -> None:
+    """Leave the group of processes, once the main one has written everything.
+
+    A process that ends with its group's threads still running can abort, and the launcher then stops the others.
+    """
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
+
+
 def _at_its_end(checkpoint: Path) -> bool:
     state = json.loads((checkpoint / "trainer_state.json").read_text())
     return state["global_step"] >= state["max_steps"] > 0
