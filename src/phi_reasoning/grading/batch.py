@@ -4,8 +4,9 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 
-from phi_reasoning.grading import math, pool
+from phi_reasoning.grading import guards, pool
 from phi_reasoning.grading.extract import final_answer
+from phi_reasoning.grading.text import gold_text, integer, normal, without_algebra, words
 from phi_reasoning.grading.verdict import GoldError, Outcome, Verdict
 
 Pair = tuple[str, str]  # gold, answer
@@ -55,20 +56,20 @@ def grade_batch(
             raise ValueError(f"no grader for task {task!r}; valid: {', '.join(TASKS)}")
     texts = [_gold_text(row, gold) for row, gold in enumerate(golds)]
     answers = [final_answer(response) or None for response in responses]
-    pairs = [(gold, math.normal(answer or "")) for gold, answer in zip(texts, answers, strict=True)]
+    pairs = [(gold, normal(answer or "")) for gold, answer in zip(texts, answers, strict=True)]
     outcomes = _outcomes(pairs, workers, deadline)
     return [Verdict(outcomes[pair], answer) for pair, answer in zip(pairs, answers, strict=True)]
 
 
 def _gold_text(row: int, gold: object) -> str:
     try:
-        return math.gold_text(gold)
+        return gold_text(gold)
     except GoldError as error:
         raise GoldError(f"row {row}: {error}") from None
 
 
 def _outcomes(pairs: Sequence[Pair], workers: int | None, deadline: float) -> dict[Pair, Outcome]:
-    decisions = {(gold, answer): math.without_algebra(answer, gold) for gold, answer in dict.fromkeys(pairs)}
+    decisions = {(gold, answer): without_algebra(answer, gold) for gold, answer in dict.fromkeys(pairs)}
     outcomes = {pair: decision[0] for pair, decision in decisions.items() if decision is not None}
     undecided = [pair for pair, decision in decisions.items() if decision is None]
     outcomes.update(zip(undecided, _compare(undecided, workers, deadline), strict=True))
@@ -100,7 +101,7 @@ def gold_problems(
     problems: list[str | None] = []
     for gold in golds:
         try:
-            texts.append(math.gold_text(gold))
+            texts.append(gold_text(gold))
             problems.append(None)
         except GoldError as error:
             texts.append("")
@@ -110,8 +111,8 @@ def gold_problems(
 
 
 def _check_themselves(texts: set[str], workers: int | None, deadline: float) -> dict[str, Outcome]:
-    sound = {text for text in texts if math.integer(text) or math.words(text)}
-    refused = {text for text in texts - sound if math.refusal(text)}
+    sound = {text for text in texts if integer(text) or words(text)}
+    refused = {text for text in texts - sound if guards.refusal(text)}
     unknown = sorted(texts - sound - refused - _self_checks.keys())
     fresh = dict(zip(unknown, _compare([(text, text) for text in unknown], workers, deadline), strict=True))
     _self_checks.update({text: outcome for text, outcome in fresh.items() if outcome != "timeout"})
@@ -122,7 +123,7 @@ def _check_themselves(texts: set[str], workers: int | None, deadline: float) -> 
 def _finding(text: str, outcome: Outcome) -> str | None:
     if outcome == "correct":
         return None
-    reason = math.refusal(text) or UNSOUND[outcome]
+    reason = guards.refusal(text) or UNSOUND[outcome]
     return f"the gold answer {text!r:.60} cannot be graded against: {reason}"
 
 

@@ -6,16 +6,27 @@ from typing import Any
 
 OPEN, CLOSE = "<think>", "</think>"
 
-# An escaped character is one token, so that `\{` and `\}` do not count as braces.
-_TOKEN = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
-_JOINER_MARKUP = re.compile(r"\\(?:text|textbf|textrm|mathrm|mbox|quad|qquad)\b|\\[ ,;:!()\[\]]|[{}$*~]")
-_JOINER = re.compile(r"\s*(?:(?:,|;|&|\band\b|\bor\b)\s*)+\.?\s*", re.IGNORECASE)
+# An escaped character is one token, so that `\{` and `\}` do not count as braces. `\boxed 5` needs no braces.
+_TOKEN = re.compile(
+    r"\\(?:boxed|fbox|framebox)\s*\{|\\boxed\s*(?P<bare>[+-]?(?:\d+|\\[A-Za-z]+|[A-Za-z](?![A-Za-z]))[^\s${}\\]*)|\\.|[{}]",
+    re.DOTALL,
+)
+_GROUPS = re.compile(r"(?:\{[^{}]*\})*")
+_JOINER_MARKUP = re.compile(r"\\(?:text|textbf|textrm|mathrm|mbox|quad|qquad)\b|\\[ ,;:!()\[\]]|[{}$*~()]")
+_JOINER = re.compile(
+    r"\s*(?:(?:[,;&/]|\b(?:and|or|either|also|maybe|perhaps|possibly|alternatively|else|both|plus|as well as)\b"
+    r"|\b[A-Za-z]\w?\s*=)\s*)+\.?\s*",
+    re.IGNORECASE,
+)
 _JOINER_LENGTH = 70
 _FINAL_LINE = re.compile(
-    r"^[ \t*#>_-]*(?:(?:so|thus|hence|therefore)[, \t]+)?(?:the[ \t]+)?(?:final[ \t]+)?answer(?:[ \t]+is\b|[ \t*_]*:)"
-    r"[ \t*_:]*(?P<answer>\S.*)$",
+    r"^[ \t*#>_-]*(?:(?:so|thus|hence|therefore)[, \t]+)?(?:the[ \t]+|my[ \t]+)?(?:(?:final|correct)[ \t]+)?answer"
+    r"(?:[ \t]+is\b|[ \t*_]*[:=])(?:[ \t]+therefore\b)?[ \t*_:=]*(?P<answer>\S.*)$"
+    r"|^[ \t]*#{4}[ \t]+(?P<hashes>\S.*)$"
+    r"|^[ \t*#>_]*(?:the[ \t]+)?final[ \t]+answer[ \t*_:]*\n\s*(?P<below>\S.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
+_SENTENCE_END = re.compile(r"[.!?]\**\s+(?=[A-Z])|[.,;]?\s+(?:because|since|as required|which)\s")
 
 
 def completion_text(completion: str | Sequence[Mapping[str, Any]]) -> str:
@@ -75,17 +86,22 @@ def boxed(text: str) -> str | None:
 
 
 def _boxes(text: str) -> list[tuple[int, int, int]]:
-    """Return (start of the command, start of the content, position of the closing brace) of all balanced boxes."""
+    """Return (start of the command, start of the content, end of the content) of all balanced boxes."""
     opened: list[tuple[int, int] | None] = []
     boxes = []
     for token in _TOKEN.finditer(text):
-        if token[0] == "{":
+        if token["bare"] is not None:
+            end = token.end()
+            if token["bare"].startswith("\\"):
+                end = _GROUPS.match(text, end).end()  # type: ignore[union-attr]
+            boxes.append((token.start(), token.start("bare"), end))
+        elif token[0] == "{":
             opened.append(None)
         elif token[0] == "}":
             box = opened.pop() if opened else None
             if box is not None:
                 boxes.append((*box, token.start()))
-        elif token[0].startswith("\\boxed"):
+        elif token[0].endswith("{") and len(token[0]) > 2:
             opened.append((token.start(), token.end()))
     return sorted(boxes)
 
@@ -97,9 +113,16 @@ def _joined(gap: str) -> bool:
 
 
 def final_line(text: str) -> str | None:
-    """Return what the last line such as `Final answer: 5`, `Answer: 5` or `The answer is 5.` names, or None."""
+    """Return what the last final-answer line names, or None.
+
+    Such a line reads `Final answer: 5`, `The answer is 5.`, `#### 5`, or is a heading `Final answer` above the answer.
+    Of a line with several sentences the first one counts.
+    """
     matches = list(_FINAL_LINE.finditer(text))
-    return matches[-1]["answer"].strip(" \t*_") if matches else None
+    if not matches:
+        return None
+    line = next(group for group in matches[-1].groups() if group)
+    return _SENTENCE_END.split(line + " ", maxsplit=1)[0].strip(" \t*_`")
 
 
 def final_answer(response: str) -> str | None:

@@ -1,7 +1,7 @@
-"""A process that compares pairs of answers with math-verify until its pipe closes or somebody kills it.
+"""A process that compares pairs of answers until its pipe closes or somebody kills it.
 
-Started by path, as `python worker.py FD`, and importing nothing of the package: the user's script, torch and the rest
-of the parent must not be loaded again. A request is JSON, `{"gold", "answer", "deadline", "memory"}`; the reply too.
+Started by path, as `python worker.py FD`, and importing of the package only the grader: the user's script, torch and the
+rest of the parent must not be loaded again. A request is JSON, `{"gold", "answer", "deadline", "memory"}`; the reply too.
 """
 
 import json
@@ -10,6 +10,7 @@ import math
 import resource
 import sys
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 CPU_GRACE = 3
@@ -29,17 +30,10 @@ def limit(deadline: float, memory: int) -> None:
 
 
 def compare(gold: str, answer: str) -> str:
-    """Return the outcome for two texts, each put into a box first: bare, `2*sqrt(3)` may be read as 2."""
-    from math_verify import parse, verify
+    """Return the outcome for two normal texts."""
+    from phi_reasoning.grading import symbolic
 
-    # The library's own timeouts use SIGALRM, which does not interrupt long C calls; the parent kills instead.
-    golds, answers = (
-        [item for item in parse(f"\\boxed{{{text}}}", parsing_timeout=None) if not isinstance(item, str)]
-        for text in (gold, answer)
-    )
-    if not golds or not answers:
-        return "unparsed"
-    return "correct" if verify(golds, answers, timeout_seconds=None) else "wrong"
+    return symbolic.outcome(gold, answer)
 
 
 def reply(request: dict[str, Any]) -> str:
@@ -54,6 +48,8 @@ def reply(request: dict[str, Any]) -> str:
 def main() -> None:
     """Serve requests on the file descriptor named on the command line."""
     pipe = Connection(int(sys.argv[1]))
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    sys.set_int_max_str_digits(0)
     try:
         logging.disable(logging.CRITICAL)
         compare("\\frac{1}{2}", "0.5")

@@ -1,0 +1,360 @@
+"""Whether two answers say the same. Runs only in worker processes."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+from phi_reasoning.grading import regions, text, units
+from phi_reasoning.grading.meaning import names_only, simplify
+from phi_reasoning.grading.parser import Node, ParseError, parse
+from phi_reasoning.grading.values import Undefined, contains, points, real, same, symbols
+
+MAX_UNORDERED = 60
+_OPTION = re.compile(r"\(\s*([A-Ja-j])\s*\)[.:]?\s*(\S.*)")
+_LETTER_UNIT = re.compile(r"(?<=[0-9}])(?: |\\[ ,;:]|~)+([a-zA-Z](?:\^\{?[23]\}?)?(?:/[a-zA-Z]+(?:\^\{?[23]\}?)?)?)$")
+_ANY_INTEGER = re.compile(
+    r"[,;]?\s*\(?(?:where|for|with|for (?:any|all|some)|any|,)?\s*\$?([a-zA-Z])\$?\s+(?:is )?(?:an |any |are )?(?:an )?"
+    r"integers?\)?$"
+)
+_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+_NUMBERS += " seventeen eighteen nineteen twenty"
+_WORDS: dict[str, Node] = {
+    **{word: ("num", Fraction(number)) for number, word in enumerate(_NUMBERS.split())},
+    **{word: ("const", "inf") for word in ("infinity", "infinite", "positive infinity")},
+    "negative infinity": ("neg", ("const", "inf")),
+    "none": ("empty",),
+    "all real numbers": ("realm", "R"),
+    "all reals": ("realm", "R"),
+    "real numbers": ("realm", "R"),
+}
+
+
+def readings(said: str) -> list[Node]:
+    """Return all that a normal text can mean; nothing where no reading is found."""
+    found: list[Node] = []
+    for version in dict.fromkeys((said, text.without_lead(said))):
+        if (phrase := text.words(version)) is not None:
+            found.append(_WORDS.get(phrase) or ("words", phrase))
+            continue
+        if letter := text.choice(version):
+            found.append(("choice", *letter))
+        if option := _OPTION.fullmatch(text.bare(version)):
+            found += [("option", option[1].upper(), inner) for inner in readings(option[2])]
+        found += _parsed(version)
+    return list({repr(node): node for node in found}.values())
+
+
+def _parsed(said: str) -> list[Node]:
+    versions = [_ANY_INTEGER.sub(r", \1\\in\\mathbb{Z}", text.bare(said)) if "integer" in said else said]
+    if unit := _LETTER_UNIT.search(said):
+        name = unit[1].replace("{", "").replace("}", "")
+        if units.parse(name):
+            versions.append(f"{said[: unit.start()]}\\text{{{name}}}")
+    found = []
+    for version in versions:
+        for grouped in (True, False) if "," in version else (True,):
+            try:
+                found.append(simplify(parse(version, commas_group=grouped)))
+            except (ParseError, Undefined, regions.NoRegion, ValueError, RecursionError):
+                continue
+    return found
+
+
+def equal(a: Node, b: Node) -> bool:
+    """Whether two simplified answers are the same; symmetric."""
+    if a[0] == "option" or b[0] == "option":
+        return _options(a, b)
+    rule = _RULES.get((a[0], b[0]))
+    if rule:
+        return rule(a, b)
+    rule = _RULES.get((b[0], a[0]))
+    return rule(b, a) if rule else False
+
+
+def _options(a: Node, b: Node) -> bool:
+    if a[0] == b[0] == "option":
+        return bool(a[1] == b[1]) and equal(a[2], b[2])
+    option, other = (a, b) if a[0] == "option" else (b, a)
+    if other[0] == "choice":
+        return bool(option[1] == other[1].upper())
+    return equal(option[2], other)
+
+
+def _values(a: Node, b: Node) -> bool:
+    """Compare ("value", expression, unit): a unit may be missing on one side, but not differ."""
+    x, y = (units.parse(node[2]) if node[2] else None for node in (a, b))
+    x, y = (None if unit and unit[0] == (("unit", 1),) else unit for unit in (x, y))
+    if x == y:
+        return same(a[1], b[1])
+    if x and y:
+        return x[0] == y[0] and same(_scaled(a[1], x[1]), _scaled(b[1], y[1])) or _angles(a, b, x, y)
+    with_unit, bare, unit = (a, b, x) if x else (b, a, y)
+    assert unit is not None
+    if unit[0] == (("%", 1),):
+        return same(("percent", with_unit[1]), bare[1]) or _above_one(bare[1]) and same(with_unit[1], bare[1])
+    if unit[0] == (("degree", 1),) and contains(bare[1], {"pi"}):
+        return same(("deg", with_unit[1]), bare[1])
+    return same(with_unit[1], bare[1])
+
+
+def _angles(a: Node, b: Node, x: units.Unit, y: units.Unit) -> bool:
+    kinds = {"degree": "deg", "radian": "pos"}
+    sides = []
+    for node, unit in ((a, x), (b, y)):
+        name = unit[0][0][0]
+        if len(unit[0]) != 1 or name not in kinds or unit[0][0][1] != 1:
+            return False
+        sides.append(("deg", node[1]) if name == "degree" else node[1])
+    return same(*sides)
+
+
+def _scaled(node: Node, factor: Fraction) -> Node:
+    return ("mul", node, ("num", factor))
+
+
+def _above_one(node: Node) -> bool:
+    try:
+        return bool(real(node) > 1)
+    except (Undefined, TypeError):
+        return False
+
+
+def _ordered(a: Sequence[Node], b: Sequence[Node]) -> bool:
+    return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _unordered(a: Sequence[Node], b: Sequence[Node]) -> bool:
+    """Match two collections; exact numbers by their values, the rest pair by pair."""
+    if len(a) != len(b):
+        return False
+    (left, counts), (right, others) = _split(a), _split(b)
+    if len(left) > MAX_UNORDERED or len(left) != len(right):
+        return counts == others and _ordered(left, right) if len(left) == len(right) else False
+    if counts != others:
+        return False
+    for item in left:
+        match = next((index for index, other in enumerate(right) if equal(item, other)), None)
+        if match is None:
+            return False
+        right.pop(match)
+    return True
+
+
+def _split(items: Sequence[Node]) -> tuple[list[Node], Counter[Fraction]]:
+    rest, counts = [], Counter[Fraction]()
+    for item in items:
+        value = None
+        if item[0] == "value" and not item[2] and not symbols(item[1]):
+            try:
+                value = real(item[1])
+            except Undefined:
+                value = None
+        if isinstance(value, Fraction):
+            counts[value] += 1
+        else:
+            rest.append(item)
+    return rest, counts
+
+
+def _distinct(items: Sequence[Node]) -> list[Node]:
+    rest, counts = _split(items)
+    kept: list[Node] = [("value", ("num", value), "") for value in counts]
+    for item in rest[:MAX_UNORDERED]:
+        if not any(equal(item, other) for other in kept):
+            kept.append(item)
+    return kept + rest[MAX_UNORDERED:]
+
+
+def _sets(a: Node, b: Node) -> bool:
+    return _unordered(_distinct(a[1]), _distinct(b[1]))
+
+
+def _many_group(a: Node, b: Node) -> bool:
+    """A bare list against a tuple: the same numbers in the same order."""
+    return b[1:3] == ("(", ")") and _ordered(a[1], b[3])
+
+
+def _groups(a: Node, b: Node) -> bool:
+    if a[1:3] == b[1:3] and _ordered(a[3], b[3]):
+        return True
+    return False
+
+
+def _group_region(a: Node, b: Node) -> bool:
+    try:
+        low, high = (item[1] for item in a[3] if item[0] == "value")
+        return len(a[3]) == 2 and regions.equal(regions.interval(a[1], a[2], low, high), b[1])
+    except (ValueError, regions.NoRegion):
+        return False
+
+
+def _set_region(a: Node, b: Node) -> bool:
+    try:
+        return regions.equal(regions.points([item[1] for item in a[1] if item[0] == "value"]), b[1])
+    except regions.NoRegion:
+        return False
+
+
+def _matrices(a: Node, b: Node) -> bool:
+    return len(a[1]) == len(b[1]) and all(_ordered(x, y) for x, y in zip(a[1], b[1], strict=True))
+
+
+def _column(a: Node, b: Node) -> bool:
+    """A column vector against a tuple."""
+    return b[1:3] == ("(", ")") and all(len(row) == 1 for row in a[1]) and _ordered([row[0] for row in a[1]], b[3])
+
+
+def _assignments(a: Node, b: Node) -> bool:
+    if a[1] == b[1]:
+        return equal(a[2], b[2])
+    if a[2][0] == b[2][0] == "value" and (symbols(a[2][1]) or symbols(b[2][1])):
+        sides = (("sub", ("sym", node[1]), node[2][1]) for node in (a, b))
+        return _proportional(*sides)
+    return False
+
+
+def _assigned(a: Node, b: Node) -> bool:
+    return equal(a[2], b)
+
+
+def _equation_assignment(a: Node, b: Node) -> bool:
+    return b[2][0] == "value" and _proportional(a[1], ("sub", ("sym", b[1]), b[2][1]))
+
+
+def _assignment_lists(a: Node, b: Node) -> bool:
+    x, y = dict(a[1]), dict(b[1])
+    return x.keys() == y.keys() and all(equal(x[name], y[name]) for name in x)
+
+
+def _assigned_group(a: Node, b: Node) -> bool:
+    return b[1:3] == ("(", ")") and _ordered([value for _, value in sorted(a[1], key=lambda item: item[0])], b[3])
+
+
+def _proportional(a: Node, b: Node, positive: bool = False) -> bool:
+    """Whether two expressions differ by a constant factor (a positive one), as the sides of equal equations do."""
+    names = symbols(a) | symbols(b)
+    if not names or symbols(a) != symbols(b):
+        return False
+    from phi_reasoning.grading.values import evaluate
+
+    for point in points(names, False, "e"):
+        try:
+            x, y = evaluate(a, point), evaluate(b, point)
+        except Undefined:
+            continue
+        if x == 0 or y == 0 or not isinstance(x, Fraction) or not isinstance(y, Fraction):
+            continue
+        ratio = x / y
+        return (ratio > 0 or not positive) and same(a, _scaled(b, ratio))
+    return same(a, b) or not positive and same(a, ("neg", b))
+
+
+def _inequalities(a: Node, b: Node) -> bool:
+    return bool(a[1] == b[1]) and _proportional(a[2], b[2], positive=a[1] != "!=")
+
+
+def _ratios(a: Node, b: Node) -> bool:
+    x, y = a[1], b[1]
+    if _ordered(x, y):
+        return True
+    if len(x) != len(y) or _clock(a) and _clock(b):
+        return False
+    return all(
+        same(("mul", p[1], y[0][1]), ("mul", q[1], x[0][1])) for p, q in zip(x[1:], y[1:], strict=True)
+    )
+
+
+def _clock(node: Node) -> bool:
+    """Whether a ratio can be a time such as 3:45, which is not 1:15."""
+    try:
+        hours, minutes = (real(part[1]) for part in node[1])
+    except (Undefined, ValueError):
+        return False
+    return 0 <= hours < 24 and 10 <= minutes < 60
+
+
+def _ratio_value(a: Node, b: Node) -> bool:
+    return len(a[1]) == 2 and not b[2] and not _clock(a) and same(("div", a[1][0][1], a[1][1][1]), b[1])
+
+
+def _families(a: Node, b: Node) -> bool:
+    """Compare values with integer parameters such as `\\frac{\\pi}{4}+k\\pi`, whatever the parameter is called."""
+    return len(a[1]) == len(b[1]) and all(
+        any(_same_family(x, a[2], y, b[2]) for y in b[1]) for x in a[1]
+    ) and all(any(_same_family(x, a[2], y, b[2]) for x in a[1]) for y in b[1])
+
+
+def _same_family(x: Node, old: str, y: Node, new: str) -> bool:
+    if x[0] != "value" or y[0] != "value":
+        return False
+    first, second = x[1], _renamed(y[1], new, old)
+    if same(first, second):
+        return True
+    step, other = (("sub", _at(node, old, 1), _at(node, old, 0)) for node in (first, second))
+    linear = all(same(("sub", _at(node, old, 2), _at(node, old, 1)), s) for node, s in ((first, step), (second, other)))
+    if not linear or not (same(step, other) or same(step, ("neg", other))):
+        return False
+    shift = ("div", ("sub", _at(first, old, 0), _at(second, old, 0)), step)
+    return same(shift, ("floor", ("add", shift, ("num", Fraction(1, 1000)))))
+
+
+def _renamed(node: Any, old: str, new: str) -> Any:
+    if node == ("sym", old):
+        return ("sym", new)
+    return tuple(_renamed(part, old, new) for part in node) if isinstance(node, tuple) else node
+
+
+def _at(node: Any, name: str, value: int) -> Any:
+    if node == ("sym", name):
+        return ("num", Fraction(value))
+    return tuple(_at(part, name, value) for part in node) if isinstance(node, tuple) else node
+
+
+def _chains(a: Node, b: Node) -> bool:
+    return len(a[1]) == len(b[1]) and _ordered(a[1], b[1])
+
+
+def _single(a: Node, b: Node) -> bool:
+    return len(_distinct(a[1])) == 1 and equal(_distinct(a[1])[0], b)
+
+
+def _exactly(a: Node, b: Node) -> bool:
+    return a[1:] == b[1:]
+
+
+_RULES: dict[tuple[str, str], Callable[[Node, Node], bool]] = {
+    ("value", "value"): _values,
+    ("words", "words"): _exactly,
+    ("based", "based"): _exactly,
+    ("empty", "empty"): _exactly,
+    ("choice", "choice"): lambda a, b: a[1] == b[1] or a[1].lower() == b[1].lower() and (a[2] or b[2]),
+    ("choice", "value"): lambda a, b: b[1] == ("sym", a[1]) and not b[2],
+    ("many", "many"): lambda a, b: _unordered(a[1], b[1]),
+    ("many", "set"): lambda a, b: _unordered(a[1], b[1]),
+    ("many", "group"): _many_group,
+    ("set", "set"): _sets,
+    ("set", "value"): _single,
+    ("set", "region"): _set_region,
+    ("group", "group"): _groups,
+    ("group", "region"): _group_region,
+    ("region", "region"): lambda a, b: regions.equal(a[1], b[1]),
+    ("matrix", "matrix"): _matrices,
+    ("matrix", "group"): _column,
+    ("assign", "assign"): _assignments,
+    **{("assign", kind): _assigned for kind in ("value", "many", "set", "group", "matrix", "region", "ratio", "based")},
+    **{("assign", kind): _assigned for kind in ("words", "choice", "empty")},
+    ("equation", "equation"): lambda a, b: _proportional(a[1], b[1]),
+    ("equation", "assign"): _equation_assignment,
+    ("assigns", "assigns"): _assignment_lists,
+    ("assigns", "group"): _assigned_group,
+    ("assigns", "many"): lambda a, b: _ordered([v for _, v in sorted(a[1], key=lambda item: item[0])], b[1]),
+    ("inequality", "inequality"): _inequalities,
+    ("ratio", "ratio"): _ratios,
+    ("ratio", "value"): _ratio_value,
+    ("family", "family"): _families,
+    ("chain", "chain"): _chains,
+}
+
+__all__ = ["equal", "names_only", "readings"]

@@ -1,0 +1,301 @@
+"""What a parsed answer states: a value with its unit, several values, a set of numbers, an equation, words.
+
+Simplified kinds: ("value", e, unit), ("many", items), ("set", items), ("group", open, close, items), ("matrix", rows),
+("region", pieces), ("assign", name, answer), ("assigns", pairs), ("equation", e), ("inequality", op, e),
+("family", items, parameter), ("parameter", name), ("ratio", items), ("based", digits, base), ("chain", items),
+("words", text), ("empty",).
+"""
+
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+
+from phi_reasoning.grading import regions
+from phi_reasoning.grading.parser import Node
+from phi_reasoning.grading.values import Undefined, branches, contains, real, same, symbols
+
+_INEQUALITIES = {"<", ">", "<=", ">=", "!="}
+_STRUCTURES = {"set", "group", "matrix", "cup", "cap", "setminus", "realm", "empty", "builder", "list"}
+
+
+def simplify(node: Node) -> Node:
+    """Return what a parsed answer states.
+
+    Raises:
+        regions.NoRegion, Undefined, ValueError: it states nothing that can be compared.
+    """
+    rule = _RULES.get(node[0])
+    return rule(node) if rule else _value(node)
+
+
+def _value(node: Node) -> Node:
+    if contains(node, _STRUCTURES):
+        raise ValueError("an operation on something that is no number")
+    if node[0] == "percent":
+        return ("value", node[1], "%")
+    if node[0] == "neg" and node[1][0] == "percent":
+        return ("value", ("neg", node[1][1]), "%")
+    if node[0] == "deg":
+        return ("value", node[1], "degree")
+    values: list[Node] = [("value", branch, "") for branch in branches(node)]
+    return values[0] if len(values) == 1 else ("many", values)
+
+
+def _quantity(node: Node) -> Node:
+    inner = simplify(node[1])
+    items = inner[1] if inner[0] in ("many", "set") else [inner]
+    if any(item[0] != "value" or item[2] for item in items):
+        if inner[0] == "group":  # a point with a unit, such as (1, 2) cm
+            return ("group", *inner[1:3], [_quantity(("quantity", item[1], node[2])) for item in inner[3]])
+        raise ValueError("a unit of something that is no number")
+    measured: list[Node] = [("value", item[1], node[2]) for item in items]
+    return measured[0] if inner[0] == "value" else (inner[0], measured)
+
+
+def _based(node: Node) -> Node:
+    return ("value", node, "") if node[2] == 10 else ("based", node[1].lstrip("0") or "0", node[2])
+
+
+def _set(node: Node) -> Node:
+    return ("set", _flat([simplify(item) for item in node[1]]))
+
+
+def _flat(items: list[Node]) -> list[Node]:
+    return [part for item in items for part in (item[1] if item[0] == "many" else [item])]
+
+
+def _group(node: Node) -> Node:
+    _, opening, closing, members = node
+    items = [simplify(item) for item in members]
+    if opening == "[" and closing == "]" and all(item[0] == "group" and item[1] == "[" for item in items):
+        rows = [item[3] for item in items]
+        if len({len(row) for row in rows}) == 1:
+            return ("matrix", rows)
+    if all(item[0] == "assign" for item in items) and len({item[1] for item in items}) == len(items):
+        return ("assigns", [(item[1], item[2]) for item in items])
+    mixed = (opening, closing) in (("(", "]"), ("[", ")"))
+    if mixed or any(contains(item, {"inf"}) for item in members):
+        if len(members) != 2:
+            raise ValueError("an interval has two ends")
+        if not any(symbols(item) for item in members):
+            return ("region", regions.interval(opening, closing, *members))
+    return ("group", opening, closing, items)
+
+
+def _matrix(node: Node) -> Node:
+    return ("matrix", [[simplify(cell) for cell in row] for row in node[1]])
+
+
+def _region_of(answer: Node) -> regions.Region:
+    if answer[0] == "region":
+        return list(answer[1])
+    if answer[0] == "empty":
+        return []
+    if answer[0] == "set":
+        return regions.points([item[1] for item in answer[1] if item[0] == "value"])
+    if answer[0] == "group" and len(answer[3]) == 2:
+        low, high = (item[1] for item in answer[3])
+        return regions.interval(answer[1], answer[2], low, high)
+    raise regions.NoRegion(f"a {answer[0]} is no set of numbers")
+
+
+def _operation(node: Node) -> Node:
+    kind, left, right = node[0], _region_of(simplify(node[1])), _region_of(simplify(node[2]))
+    if kind == "cup":
+        return _as_answer(regions.union(left, right))
+    if kind == "cap":
+        return _as_answer(regions.intersection(left, right))
+    return _as_answer(regions.intersection(left, regions.complement(right)))
+
+
+def _as_answer(region: regions.Region) -> Node:
+    """Return a region, or a finite set where it has only points."""
+    if not region:
+        return ("empty",)
+    if all(regions.endpoint(piece.low) == regions.endpoint(piece.high) for piece in region):
+        return ("set", [("value", piece.low, "") for piece in region])
+    return ("region", region)
+
+
+def _realm(node: Node) -> Node:
+    return ("region", regions.REALS) if node[1] == "R" else ("words", f"realm {node[1]}")
+
+
+def _builder(node: Node) -> Node:
+    stated = simplify(node[2])
+    if stated[0] == "parameter":
+        return ("family", _flat([simplify(node[1])]), stated[1])
+    if stated[0] in ("region", "set", "empty", "many") and names_only(node[1]):
+        return ("set", stated[1]) if stated[0] == "many" else stated
+    raise ValueError("a set that is not described by one name")
+
+
+def names_only(node: Node) -> bool:
+    """Whether a node is a name, or a name and where it lives."""
+    return node[0] == "sym" or node[0] == "rel" and node[2] == "in" and node[1][0] == "sym"
+
+
+def name_of(node: Node) -> str | None:
+    """Return what an equation names on its left: x, f(x), AB, sin A; None for any other expression."""
+    if node[0] == "sym":
+        return str(node[1])
+    if node[0] == "abs":
+        return name_of(node[1]) if node[1][0] == "mul" else None
+    if node[0] == "fn" and node[2][0] == "sym":
+        return f"{node[1]} {node[2][1]}"
+    if node[0] == "mul":
+        letters = _letters(node)
+        if letters and letters.isupper():
+            return letters
+        if node[1][0] == "sym" and node[1][1][:1] in "fghpqFGHPQ" and node[2][0] in ("sym", "num"):
+            return f"{node[1][1]}({node[2][1]})"
+    return None
+
+
+def _letters(node: Node) -> str:
+    if node[0] == "mul":
+        left, right = _letters(node[1]), _letters(node[2])
+        return left + right if left and right else ""
+    return node[1] if node[0] == "sym" else ""
+
+
+def _relation(node: Node) -> Node:
+    terms, operations = node[1::2], node[2::2]
+    if len(operations) == 1:
+        return _single_relation(terms[0], operations[0], terms[1])
+    directions = {operation[0] for operation in operations}
+    if len(operations) == 2 and directions in ({"<"}, {">"}):
+        first = _single_relation(terms[0], operations[0], terms[1])
+        second = _single_relation(terms[1], operations[1], terms[2])
+        if first[0] == second[0] == "region":
+            return _as_answer(regions.intersection(first[1], second[1]))
+        return ("chain", [first, second])
+    return ("chain", [simplify(term) for term in terms])
+
+
+def _single_relation(left: Node, operation: str, right: Node) -> Node:
+    if operation == "=":
+        return _equation(left, right)
+    if operation == "~":
+        return _approximation(left, right)
+    if operation == "in":
+        if right[0] == "realm" and right[1] in "ZN" and left[0] == "sym":
+            return ("parameter", left[1])
+        if name_of(left) is None:
+            raise ValueError("membership of something without a name")
+        return simplify(right)
+    name, bound, seen = (left, right, operation) if left[0] == "sym" else (right, left, regions.flipped(operation))
+    if name[0] == "sym" and not symbols(bound):
+        return ("region", regions.half_line(seen, bound))
+    if operation in (">", ">="):
+        left, operation, right = right, regions.flipped(operation), left
+    return ("inequality", operation, ("sub", left, right))
+
+
+def _equation(left: Node, right: Node) -> Node:
+    if name := name_of(left):
+        return ("assign", name, simplify(right))
+    if right[0] == "sym" and not symbols(left):
+        return ("assign", right[1], simplify(left))
+    if left[0] == "group" and all(item[0] == "sym" for item in left[3]):
+        return simplify(right)
+    if not symbols(left) and not symbols(right):
+        stated = simplify(right)
+        if stated[0] == "value" and simplify(left)[0] == "value" and same(left, stated[1]):
+            return stated
+        return ("chain", [simplify(left), stated])
+    if contains((left, right), _STRUCTURES | {"quantity"}):
+        raise ValueError("an equation of something that is no number")
+    return ("equation", ("sub", left, right))
+
+
+def _approximation(left: Node, right: Node) -> Node:
+    """Read `\\sqrt{2} \\approx 1.41`: the exact value, if the other is a rounding of it."""
+    if name := name_of(left):
+        return ("assign", name, simplify(right))
+    if right[0] != "num" or symbols(left):
+        raise ValueError("an approximation that is no decimal")
+    decimals = max(0, len(str(right[1].denominator)) - 1)
+    try:
+        error = abs(real(("sub", left, right)))
+    except Undefined:
+        error = mpmath.inf
+    stated = simplify(left)
+    return stated if error * 2 <= Fraction(1, 10**decimals) * 2 else ("chain", [stated, simplify(right)])
+
+
+def _list(node: Node) -> Node:
+    items = _flat([simplify(item) for item in node[1]])
+    parameters = [item[1] for item in items if item[0] == "parameter"]
+    items = [item for item in items if item[0] != "parameter"]
+    if parameters:
+        stated = [item[2] if item[0] == "assign" else item for item in items]
+        return ("family", stated, parameters[0]) if stated else ("parameter", parameters[0])
+    if all(item[0] == "region" for item in items):
+        return _combined([item[1] for item in items], node[2])
+    names = [item[1] for item in items if item[0] == "assign"]
+    if len(names) == len(items) and len(set(names)) == len(names):
+        return ("assigns", [(item[1], item[2]) for item in items])
+    if len(set(names)) == 1 and items[0][0] == "assign":
+        items = _flat([item[2] if item[0] == "assign" else item for item in items])
+    units = {item[2] for item in items if item[0] == "value" and item[2]}
+    if len(units) == 1 and all(item[0] == "value" for item in items) and not items[0][2]:
+        items = [("value", item[1], *units) for item in items]  # 3 and 4 cm
+    return ("many", items)
+
+
+def _combined(pieces: list[regions.Region], connective: str) -> Node:
+    """Join conditions: `or` means the union; otherwise all hold, or, where that is impossible, one of them."""
+    both, either = pieces[0], pieces[0]
+    for piece in pieces[1:]:
+        both, either = regions.intersection(both, piece), regions.union(either, piece)
+    return _as_answer(either if connective == "or" or not both else both)
+
+
+def _ratio(node: Node) -> Node:
+    parts = [simplify(part) for part in node[1]]
+    if any(part[0] != "value" for part in parts):
+        raise ValueError("a ratio of something that is no number")
+    return ("ratio", parts)
+
+
+def restates(answer: Any) -> bool:
+    """Whether a tree only restates a problem: it adds or multiplies numbers that are written out.
+
+    Fractions, powers, roots, factorials and scientific notation are accepted as ways to write a number. Of an
+    equation only the side that states the result counts.
+    """
+    if isinstance(answer, list):
+        return any(map(restates, answer))
+    if not isinstance(answer, tuple) or not answer:
+        return False
+    if answer[0] == "rel":
+        return restates(answer[1] if "~" in answer else answer[-1])
+    if answer[0] in ("add", "sub", "mul") and _written_out(answer[1]) and _written_out(answer[2]):
+        scientific = answer[2][0] == "pow" and answer[2][1] == ("num", Fraction(10)) and answer[1][0] in ("num", "neg")
+        return not (answer[0] == "mul" and scientific)
+    return any(map(restates, answer[1:]))
+
+
+def _written_out(node: Node) -> bool:
+    if node[0] == "num":
+        return True
+    return node[0] in ("neg", "add", "sub", "mul", "div", "pow") and all(map(_written_out, node[1:]))
+
+
+def plain(node: Any) -> bool:
+    """Whether a tree has only written-out numbers, and lists, sets and tuples of them."""
+    if isinstance(node, list):
+        return all(map(plain, node))
+    if not isinstance(node, tuple):
+        return True
+    kinds = {"num", "neg", "div", "list", "set", "group", "quantity", "percent", "deg", "ratio", "rel", "sym", "empty"}
+    return node[0] in kinds and all(map(plain, node[1:]))
+
+
+_RULES = {
+    **{"quantity": _quantity, "based": _based, "set": _set, "group": _group, "matrix": _matrix, "realm": _realm},
+    **{"cup": _operation, "cap": _operation, "setminus": _operation, "builder": _builder, "rel": _relation},
+    **{"list": _list, "ratio": _ratio, "empty": lambda node: node},
+}

@@ -1,0 +1,221 @@
+"""Bring answers into one spelling, and decide without any algebra where that is enough."""
+
+import re
+import unicodedata
+
+from phi_reasoning.grading.extract import boxed
+from phi_reasoning.grading.guards import refusal
+from phi_reasoning.grading.verdict import GoldError, Outcome
+
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
+_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
+_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho varsigma sigma tau"
+_GREEK += " upsilon phi chi psi omega"
+_SYMBOLS = {
+    **{char: f" \\{name} " for char, name in zip(map(chr, range(0x3B1, 0x3CA)), _GREEK.split(), strict=True)},
+    **{char: r"\times " for char in "×✕✖⨯"},
+    **{char: r"\cdot " for char in "·⋅∙"},
+    **{char: "-" for char in "−–‐‑﹣"},
+    **{char: r"\, " for char in "\u2009\u202f\u2006"},
+    **{char: "" for char in "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"},
+    **{char: "/" for char in "⁄∕"},
+    **{char: "'" for char in "’′‘"},
+    **{char: '"' for char in "“”″"},
+    **{"÷": "/", "≤": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx "},
+    **{"±": r"\pm ", "∓": r"\mp ", "∞": r"\infty ", "√": r"\sqrt ", "∪": r"\cup ", "∩": r"\cap "},
+    **{"∅": r"\emptyset ", "∈": r"\in ", "∖": r"\setminus ", "°": r"^\circ ", "º": r"^\circ ", "…": r"\ldots "},
+    **{"ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}"},
+    **{"⟨": r"\langle ", "⟩": r"\rangle ", "∧": " and ", "∨": " or ", "⌊": r"\lfloor ", "⌋": r"\rfloor "},
+    **{"∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "\u00a0": " ", "→": r"\to ", "⌈": r"\lceil ", "⌉": r"\rceil "},
+}
+_VULGAR = {
+    char: "\\frac{{{}}}{{{}}}".format(*unicodedata.normalize("NFKC", chr(char)).split("\N{FRACTION SLASH}"))
+    for char in (*range(0xBC, 0xBF), *range(0x2150, 0x215F))
+}
+# Not NFKC over the whole text: that would turn the superscript of x² into the product x2.
+_CHARACTERS = {
+    **_VULGAR,
+    **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
+    **{code: unicodedata.normalize("NFKC", chr(code)) for code in range(0x1D400, 0x1D6A6)},
+    **{code: unicodedata.normalize("NFKC", chr(code)) for code in range(0x1D7CE, 0x1D800)},
+    **{ord(char): replacement for char, replacement in _SYMBOLS.items()},
+}
+_UNESCAPED_DOLLAR = re.compile(r"(?<!\\)\$|(?<!\\)\\[()\[\]](?![A-Za-z])")
+_SIZING = re.compile(
+    r"\\(?:left|right|middle)\s*\.(?!\d)|\\!"
+    r"|\\(?:left|right|middle|displaystyle|textstyle|limits|nolimits|[bB]igg?[lrm]?)(?![A-Za-z])"
+)
+_FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
+_BINOMIAL = re.compile(r"\\[dt]binom(?![A-Za-z])")
+_SPACES = ("\\,", "\\;", "\\:", "\\ ", "~", " ", "\\quad", "\\qquad")
+_FINAL = (".", ",", ";", ":")
+_THOUSANDS = re.compile(r"([+-]?)([0-9]{1,3}(?:(?:,|\{,\}|\\[,;: ]|~|, ?\\ )[0-9]{3})+)(?:\.0*)?(?![0-9])")
+_INTEGER = re.compile(r"([+-]?)([0-9]++)(?:\.0*+)?")
+_MARKUP = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|emph|operatorname)"
+    r"\s*\{([^{}]*)\}"
+)
+_WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z '\"-]*")
+_LETTERS = re.compile(r"[A-Za-z]+")
+# Names that a parser knows, and runs of letters that nobody reads as a word.
+_MATHS = re.compile(
+    r"(?:sqrt|sin|cos|tan|cot|sec|csc|log|exp|infty|infinity|inf|abs|min|max|arcsin|arccos|arctan|[abc]+|[^aeiouAEIOU]+"
+    r"|pi|e|i|oo)+"
+)
+_UNEVALUATED = re.compile(r"\\(?:sum|prod|i*int|oint|lim|limsup|liminf|max|min|sup|inf)(?![A-Za-z])")
+_ARTICLES = {"a", "an", "the"}
+_CHOICE = re.compile(r"\(?\s*([A-Za-z])\s*\)?\s*[.):]?")
+_LEAD = re.compile(
+    r"(?:so|thus|hence|therefore|the|my|final|correct|answer|option|choice|result|value|is|equals|=|:|,|\s|\\[ ,;:])+"
+    r"(?![A-Za-z])",
+    re.IGNORECASE,
+)
+_NOTHING = re.compile(
+    r"(?:there (?:is|are) )?(?:no|none|not any)(?: (?:real|such|valid|possible|integer))*(?: (?:solutions?|roots?|"
+    r"values?|integers?|numbers?|answers?)(?: exists?)?)?|empty set|(?:solutions? )?(?:does|do) not exist|dne"
+)
+
+
+def normal(text: str) -> str:
+    """Return `text` without what never changes its meaning: dollars, sizing commands, outer spaces, a final period."""
+    text = text.translate(_CHARACTERS)
+    text = re.sub(f"[{''.join(_SUPERSCRIPTS)}]+", lambda run: "^{" + _mapped(run[0], _SUPERSCRIPTS) + "}", text)
+    text = re.sub(f"[{''.join(_SUBSCRIPTS)}]+", lambda run: "_{" + _mapped(run[0], _SUBSCRIPTS) + "}", text)
+    text = _SIZING.sub("", _UNESCAPED_DOLLAR.sub("", text))
+    text = _BINOMIAL.sub(r"\\binom", _FRACTION.sub(r"\\frac", text))
+    text = " ".join(text.split())
+    return _without_outer_brackets(_stripped(text))
+
+
+def _stripped(text: str) -> str:
+    start, end = 0, len(text)
+    while space := next((space for space in _SPACES if text.startswith(space, start, end)), None):
+        start += len(space)
+    while tail := next((tail for tail in (*_SPACES, *_FINAL) if text.endswith(tail, start, end)), None):
+        end -= len(tail)
+    return text[start:end]
+
+
+def _mapped(run: str, table: dict[str, str]) -> str:
+    return "".join(table[char] for char in run)
+
+
+def _without_outer_brackets(text: str) -> str:
+    """Take off the brackets around the whole text, but not those of a tuple or of a choice such as (C)."""
+    opened: list[int] = []
+    pairs = {}
+    for position, char in enumerate(text):
+        if char in "([{":
+            opened.append(position)
+        elif char in ")]}" and opened:
+            pairs[opened.pop()] = position
+    depth = 0
+    while text[depth : depth + 1] == "(" and pairs.get(depth) == len(text) - 1 - depth and text[-1 - depth] == ")":
+        depth += 1
+    inner = text[depth : len(text) - depth]
+    if depth and ("," in inner or ";" in inner or len(inner.strip()) < 2 and not inner.strip().isdigit()):
+        depth -= 1
+    return text[depth : len(text) - depth].strip() if depth else text
+
+
+def gold_text(gold: object) -> str:
+    r"""Return a gold answer as normal text: numbers are written out, `$...$` and `\boxed{...}` removed.
+
+    Raises:
+        GoldError: the gold is missing, empty or not a finite number.
+    """
+    if isinstance(gold, bool) or not isinstance(gold, str | int | float):
+        raise GoldError(f"a gold answer is a text or a number, found {gold!r:.60}")
+    if gold != gold or gold in (float("inf"), float("-inf")):
+        raise GoldError(f"a gold answer must be finite, found {gold}")
+    text = str(gold)
+    inner = boxed(text)
+    text = normal(text if inner is None else inner)
+    if not text:
+        raise GoldError("the gold answer is empty")
+    return text
+
+
+def integer(text: str) -> str | None:
+    """Return the canonical decimal digits of an integer literal, or None for anything else.
+
+    A string and not an `int`, since Python refuses to convert more than 4300 digits.
+    """
+    grouped = _THOUSANDS.fullmatch(text)
+    if grouped:
+        text = grouped[1] + re.sub(r"[^0-9]", "", grouped[2])
+    plain = _INTEGER.fullmatch(text)
+    if plain is None:
+        return None
+    digits = plain[2].lstrip("0")
+    return ("-" if plain[1] == "-" and digits else "") + (digits or "0")
+
+
+def bare(text: str) -> str:
+    r"""Return `text` without `\text{...}` and its like around words."""
+    return " ".join(_MARKUP.sub(r"\1", text).replace("~", " ").replace("\\ ", " ").split())
+
+
+def words(text: str) -> str | None:
+    r"""Return the folded words of a text answer such as `\text{No solution}`, or None.
+
+    A parser reads words as products of letters, so that `listen` would equal `silent`. Case, articles and punctuation
+    do not count; "none", "no solution" and "does not exist" say the same.
+    """
+    plain = bare(text)
+    if not _WORDS.fullmatch(plain) or (_MATHS.fullmatch(plain.replace(" ", "")) and plain == text):
+        return None
+    return phrase(plain)
+
+
+def phrase(text: str) -> str:
+    """Return the words and numbers of a text in lower case, without articles and punctuation."""
+    tokens = re.findall(r"[a-z]+|[0-9]+(?:\.[0-9]+)?|[^\sa-z0-9.,;:!?'\"-]", text.casefold().replace(".m.", "m"))
+    tokens = [token for token in tokens if token not in _ARTICLES]
+    said = " ".join(tokens)
+    return "none" if _NOTHING.fullmatch(said) else said
+
+
+def choice(text: str) -> tuple[str, bool] | None:
+    r"""Return the letter of a multiple-choice answer and whether it is marked as one, as in (C) or \text{C}."""
+    plain = bare(text)
+    lead = _LEAD.match(plain)
+    named = _CHOICE.fullmatch(plain[lead.end() :] if lead else plain)
+    return (named[1], plain != named[1] or plain != text) if named else None
+
+
+def without_lead(text: str) -> str:
+    r"""Return `text` without words in front that announce an answer: `\text{The answer is } 5` gives `5`."""
+    markup = _MARKUP.match(text)
+    if markup and _LEAD.fullmatch(markup[1]) and text[markup.end() :].strip():
+        return text[markup.end() :].strip()
+    lead = _LEAD.match(text)
+    return text[lead.end() :].strip() if lead and text[lead.end() :].strip() else text
+
+
+def without_algebra(answer: str, gold: str) -> tuple[Outcome, str] | None:
+    """Decide about two normal texts without any algebra, or return None where a parser has to.
+
+    The second value names what decided: `missing`, `integer`, `text` or `refused`.
+    """
+    if not answer:
+        return "unparsed", "missing"
+    numbers = integer(answer), integer(gold)
+    # 100,200 may be a list where the gold is one; any other two integers are told apart by their digits.
+    if None not in numbers and (numbers[0] == numbers[1] or not ("," in answer or "," in gold)):
+        return ("correct" if numbers[0] == numbers[1] else "wrong"), "integer"
+    if answer == gold:
+        return "correct", "text"
+    phrases = words(answer), words(gold)
+    if None not in phrases:
+        return ("correct" if phrases[0] == phrases[1] else "wrong"), "text"
+    if _UNEVALUATED.search(answer) and not _UNEVALUATED.search(gold):
+        return "wrong", "refused"
+    letters = choice(answer), choice(gold)
+    if letters[0] and letters[1]:
+        same = letters[0][0] == letters[1][0]
+        folded = letters[0][0].lower() == letters[1][0].lower() and (letters[0][1] or letters[1][1])
+        return ("correct" if same or folded else "wrong"), "text"
+    if refusal(answer) or refusal(gold):
+        return "unparsed", "refused"
+    return None

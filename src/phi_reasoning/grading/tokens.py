@@ -1,0 +1,148 @@
+"""Cut an answer into tokens: numbers, names, commands, brackets, units and words."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from phi_reasoning.grading import units
+
+TEXT = "text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|emph|operatorname\\*?"
+_TOKEN = re.compile(
+    rf"""
+    (?P<text>\\(?:{TEXT})\s*\{{(?P<content>[^{{}}]*)\}})
+  | (?P<environment>\\(?:begin|end)\s*\{{(?P<name>[^{{}}]*)\}}(?:\{{[lcr|]*\}})?)
+  | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+(?![0-9A-Za-z.]))?)
+  | (?P<command>\\[A-Za-z]+)
+  | (?P<escaped>\\[{{}}|%$\\#&])
+  | (?P<space>\s+|~|\\[ ,;:!])
+  | (?P<word>[A-Za-z]+)
+  | (?P<sign>\*\*|<=|>=|!=|->|.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:(?:\{,\}|\\[,;: ]|~|[ ])[0-9]{3})+(?![0-9])")
+_COMMAS = re.compile(r"(?<![0-9.,(])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+FUNCTIONS = """
+sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth log ln lg exp
+asin acos atan asinh acosh atanh arcsinh arccosh arctanh
+""".split()
+CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "inf": "inf", "oo": "inf", "sqrt": "sqrt", "abs": "abs"}
+SEPARATORS = {"and": "and", "or": "or", "land": "and", "lor": "or", "wedge": "and", "vee": "or"}
+_ALIASES = {
+    **{"leq": "<=", "le": "<=", "leqslant": "<=", "lt": "<", "geq": ">=", "ge": ">=", "geqslant": ">=", "gt": ">"},
+    **{"neq": "!=", "ne": "!=", "approx": "~", "simeq": "~", "thickapprox": "~", "times": "*", "cdot": "*"},
+    **{"ast": "*", "div": "/", "lbrace": "{set", "rbrace": "}set", "lvert": "|", "rvert": "|", "vert": "|"},
+    **{"mid": "mid", "langle": "<(", "rangle": ")>", "varnothing": "emptyset", "lbrack": "[", "rbrack": "]"},
+    **{"backslash": "setminus", "smallsetminus": "setminus", "bigcup": "cup", "colon": ":", "varphi": "phi"},
+    **{"varepsilon": "epsilon", "vartheta": "theta", "dotsc": "ldots", "dots": "ldots", "cdots": "ldots"},
+    **{"lparen": "(", "rparen": ")", "degree": "deg", "equiv": "equiv", "mathop": "", "quad": "", "qquad": ""},
+}
+_ESCAPED = {"\\{": "{set", "\\}": "}set", "\\|": "|", "\\%": "%", "\\$": "$", "\\\\": "row", "\\&": "&", "\\#": "#"}
+_WORDS_NOT_PRODUCTS = {"no", "on", "yes", "if", "is", "it", "odd", "even", "all", "any", "none", "true", "false", "not"}
+
+
+@dataclass(frozen=True)
+class Token:
+    """`kind` is number, name (one letter), function, words, unit or sign; a gap is the white space in front."""
+
+    kind: str
+    text: str
+    gap: bool = False
+
+
+def tokens(text: str, *, commas_group: bool) -> list[Token]:
+    """Return the tokens of normal text; with `commas_group`, 1,234 is one number and not a list."""
+    text = _THOUSANDS.sub(lambda run: re.sub(r"[^0-9]", "", run[0]), text)
+    if commas_group:
+        text = _COMMAS.sub(lambda run: run[0].replace(",", ""), text)
+    found: list[Token] = []
+    gap = False
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup if match.lastgroup not in ("content", "name") else None
+        if kind == "space":
+            gap = True
+            continue
+        for token in _read(match, found, gap):
+            found.append(token)
+            gap = False
+    return found
+
+
+def _read(match: re.Match[str], before: list[Token], gap: bool) -> Iterator[Token]:
+    raw = match[0]
+    if match["text"] is not None:
+        yield from _text(match["content"], before, gap, raw)
+    elif match["environment"] is not None:
+        yield Token("sign", ("begin " if raw.startswith("\\b") else "end ") + match["name"].rstrip("*"), gap)
+    elif match["number"] is not None:
+        yield Token("number", raw, gap)
+    elif match["command"] is not None:
+        yield from _command(raw[1:], gap)
+    elif match["escaped"] is not None:
+        yield Token("sign", _ESCAPED[raw], gap)
+    elif match["word"] is not None:
+        yield from _word(raw, before, gap)
+    else:
+        yield Token("sign", {"**": "^", "≈": "~", "~": "~"}.get(raw, raw), gap)
+
+
+def _text(content: str, before: list[Token], gap: bool, raw: str) -> Iterator[Token]:
+    said = " ".join(content.replace("~", " ").replace("\\", " ").split())
+    folded = said.strip(" ,.:").lower()
+    if folded in SEPARATORS:
+        yield Token("sign", SEPARATORS[folded], gap)
+    elif folded in FUNCTIONS:
+        yield Token("function", folded, gap)
+    elif before and before[-1].text not in ("(", ",") and units.reads(said):
+        yield Token("unit", said, gap)
+    elif len(said) == 1 and said.isalpha():
+        yield Token("name", said, gap)
+    elif said:
+        yield Token("words", said, gap)
+
+
+def _command(name: str, gap: bool) -> Iterator[Token]:
+    name = _ALIASES.get(name, name)
+    if name in SEPARATORS:
+        yield Token("sign", SEPARATORS[name], gap)
+    elif name in FUNCTIONS:
+        yield Token("function", name, gap)
+    elif name in CONSTANTS:
+        yield Token("sign", CONSTANTS[name], gap)
+    elif name:
+        yield Token("sign", name, gap)
+
+
+def _word(word: str, before: list[Token], gap: bool) -> Iterator[Token]:
+    """Read a bare run of letters: a function, a constant, a unit after a number, or a product of letters."""
+    folded = word.lower()
+    last, second = ([None, None, *before])[-1], ([None, None, *before])[-2]
+    after_value = last is not None and (last.kind in ("number", "unit") or last.text in (")", "}"))
+    below_unit = second is not None and last is not None and second.kind == "unit" and last.text in ("/", "*")
+    if folded in SEPARATORS:
+        yield Token("sign", SEPARATORS[folded], gap)
+    elif word in FUNCTIONS:
+        yield Token("function", word, gap)
+    elif word in CONSTANTS:
+        yield Token("sign", CONSTANTS[word], gap)
+    elif (after_value and len(word) > 1 or below_unit) and units.known(word):
+        yield Token("unit", word, gap)
+    elif len(word) == 1:
+        yield Token("name", word, gap)
+    elif after_value and len(word) > 3 and units.reads(word) and not word.endswith(("pi", *FUNCTIONS)):
+        yield Token("unit", word, gap)
+    elif folded in _WORDS_NOT_PRODUCTS or len(word) > 4:
+        inner = next((name for name in (*FUNCTIONS, "pi", "sqrt") if word.endswith(name) and word != name), None)
+        if inner and len(word) - len(inner) <= 2:
+            yield from (Token("name", letter, gap) for letter in word[: -len(inner)])
+            yield from _word(inner, before, False)
+        else:
+            yield Token("words", word, gap)
+    else:
+        for name in ("pi",):
+            if name in word:
+                head, _, tail = word.partition(name)
+                for part in (head, name, tail):
+                    yield from _word(part, before, gap) if part else ()
+                return
+        yield from (Token("name", letter, gap) for letter in word)

@@ -1,0 +1,392 @@
+"""Compute expressions: exactly in fractions where that is possible, else to as many digits as the text calls for.
+
+Two expressions are the same when they agree at random points wherever both are defined as real numbers (as complex
+numbers, where `i` occurs). Rational arithmetic is exact, so that polynomials are compared exactly; the rest agrees to
+`precision` digits, twice.
+"""
+
+import math
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+
+from phi_reasoning.grading.parser import Node
+
+MAX_BITS = 1 << 22
+MAX_EXACT = 10**4
+MAX_PRECISION = 12_000
+POINTS = 14
+ENOUGH = 2
+
+Value = Any  # Fraction, mpmath.mpf or mpmath.mpc
+
+
+class Undefined(ArithmeticError):
+    """An expression has no value at a point, or none that can be computed here."""
+
+
+@dataclass
+class Point:
+    """Where to compute: the values of the symbols, and how to read what is ambiguous."""
+
+    symbols: dict[str, Value] = field(default_factory=dict)
+    complex: bool = False
+    log_base: str = "e"
+    degree: Value = None
+
+
+def symbols(node: Any) -> set[str]:
+    """Return the names of the free symbols of a tree."""
+    if isinstance(node, tuple) and node and node[0] == "sym":
+        return {node[1]}
+    return set().union(*map(symbols, node)) if isinstance(node, tuple | list) else set()
+
+
+def contains(node: Any, kinds: set[str]) -> bool:
+    """Whether a tree has a node of one of `kinds`; a constant counts by its name."""
+    if isinstance(node, tuple) and node and (node[0] in kinds or node[0] == "const" and node[1] in kinds):
+        return True
+    return isinstance(node, tuple | list) and any(contains(part, kinds) for part in node)
+
+
+def branches(node: Node) -> list[Node]:
+    r"""Return the values of an expression with \pm: one each for the upper and the lower signs."""
+    if not contains(node, {"pm", "mp"}):
+        return [node]
+    return [_signed(node, upper=True), _signed(node, upper=False)]
+
+
+def _signed(node: Any, upper: bool) -> Any:
+    if isinstance(node, list):
+        return [_signed(part, upper) for part in node]
+    if not isinstance(node, tuple):
+        return node
+    if node[0] in ("pm", "mp"):
+        kind = "add" if (node[0] == "pm") == upper else "sub"
+        return (kind, _signed(node[1], upper), _signed(node[2], upper))
+    return tuple(_signed(part, upper) for part in node)
+
+
+def precision(*nodes: Node) -> int:
+    """Return the digits to compute with: twice as many as the numbers in the texts could hide a difference in."""
+    digits = 0
+    for node in nodes:
+        for value in _numbers(node):
+            size = abs(value.numerator)
+            digits += (size.bit_length() + value.denominator.bit_length()) // 3 + (
+                int(size) if size <= MAX_PRECISION else 0
+            )
+    return min(MAX_PRECISION, 60 + 2 * digits)
+
+
+def _numbers(node: Any) -> Iterator[Fraction]:
+    if isinstance(node, Fraction):
+        yield node
+    elif isinstance(node, tuple | list):
+        for part in node:
+            yield from _numbers(part)
+
+
+def evaluate(node: Node, point: Point) -> Value:
+    """Return the value of an expression at a point.
+
+    Raises:
+        Undefined: there is none, or it is too large to compute.
+    """
+    try:
+        value = _RULES[node[0]](node, point) if node[0] in _RULES else None
+    except (ZeroDivisionError, OverflowError, ValueError, TypeError, mpmath.libmp.NoConvergence) as error:
+        raise Undefined(str(error)) from None
+    if value is None:
+        raise Undefined(f"{node[0]} has no value")
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, mpmath.mpc):
+        if value.imag == 0:
+            value = value.real
+        elif not point.complex:
+            raise Undefined("not a real number")
+    if not mpmath.isfinite(value):
+        raise Undefined("not a finite number")
+    return value
+
+
+def _real(value: Value) -> Value:
+    return mpmath.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
+
+
+def _symbol(node: Node, point: Point) -> Value:
+    if node[1] not in point.symbols:
+        raise Undefined(f"{node[1]} has no value here")
+    return point.symbols[node[1]]
+
+
+def _constant(node: Node, point: Point) -> Value:
+    if node[1] == "inf":
+        raise Undefined("infinity")
+    return {"pi": mpmath.pi, "e": mpmath.e, "i": mpmath.mpc(0, 1)}[node[1]] * mpmath.mpf(1)
+
+
+def _add(node: Node, point: Point) -> Value:
+    a, b = evaluate(node[1], point), evaluate(node[2], point)
+    if node[0] == "sub":
+        b = -b
+    if isinstance(a, Fraction) and isinstance(b, Fraction):
+        return a + b
+    a, b = _real(a), _real(b)
+    if a and b and abs(mpmath.mag(a) - mpmath.mag(b)) > mpmath.mp.prec - 40:
+        raise Undefined("a term is too small beside the other to be seen")
+    return a + b
+
+
+def _mul(node: Node, point: Point) -> Value:
+    a, b = evaluate(node[1], point), evaluate(node[2], point)
+    if isinstance(a, Fraction) and isinstance(b, Fraction):
+        return a * b
+    return _real(a) * _real(b)
+
+
+def _div(node: Node, point: Point) -> Value:
+    a, b = evaluate(node[1], point), evaluate(node[2], point)
+    if b == 0 or not isinstance(b, Fraction) and abs(b) < mpmath.mpf(10) ** (-mpmath.mp.dps + 15):
+        raise Undefined("division by zero")
+    if isinstance(a, Fraction) and isinstance(b, Fraction):
+        return a / b
+    return _real(a) / _real(b)
+
+
+def _pow(node: Node, point: Point) -> Value:
+    return power(evaluate(node[1], point), evaluate(node[2], point), point)
+
+
+def power(base: Value, exponent: Value, point: Point) -> Value:
+    """Return base^exponent; a negative base has a real power where the exponent has an odd denominator."""
+    if isinstance(exponent, Fraction) and exponent.denominator == 1:
+        count = int(exponent)
+        if base == 0 and count <= 0:
+            raise Undefined("a power of zero")
+        if isinstance(base, Fraction):
+            bits = abs(count) * max(base.numerator.bit_length(), base.denominator.bit_length())
+            if bits <= (MAX_BITS if base.denominator == 1 else MAX_EXACT * 4) or base in (1, -1, 0):
+                return base**count if base not in (1, -1) else Fraction(base if count % 2 else 1)
+        if count.bit_length() > MAX_EXACT:
+            raise Undefined("an exponent is too large")
+        return mpmath.power(_real(base), count)
+    if isinstance(exponent, Fraction):
+        if exponent.denominator <= 64 and isinstance(base, Fraction):
+            exact = _exact_root(base, exponent.denominator)
+            if exact is not None:
+                return power(exact, Fraction(exponent.numerator), point)
+        if not point.complex and not isinstance(base, mpmath.mpc) and base < 0 and exponent.denominator % 2:
+            root = mpmath.root(-_real(base), exponent.denominator)
+            return power(-root, Fraction(exponent.numerator), point)
+    if base == 0:
+        raise Undefined("a power of zero")
+    if mpmath.mag(_real(exponent)) > MAX_EXACT:
+        raise Undefined("an exponent is too large")
+    return mpmath.power(_real(base), _real(exponent))
+
+
+def _exact_root(base: Fraction, degree: int) -> Fraction | None:
+    if base < 0 and degree % 2 == 0:
+        return None
+    parts = []
+    for part in (abs(base.numerator), base.denominator):
+        if part.bit_length() > MAX_EXACT:
+            return None
+        root = math.isqrt(part) if degree == 2 else _integer_root(part, degree)
+        if root**degree != part:
+            return None
+        parts.append(root)
+    return Fraction(parts[0] if base >= 0 else -parts[0], parts[1])
+
+
+def _integer_root(number: int, degree: int) -> int:
+    low, high = 0, 1 << (number.bit_length() // degree + 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if middle**degree <= number else (low, middle - 1)
+    return low
+
+
+def _root(node: Node, point: Point) -> Value:
+    degree = evaluate(node[1], point)
+    if not isinstance(degree, Fraction) or degree.denominator != 1 or not 0 < degree <= 1000:
+        return power(evaluate(node[2], point), 1 / degree, point)
+    base = evaluate(node[2], point)
+    return base if base == 0 else power(base, 1 / degree, point)
+
+
+def _neg(node: Node, point: Point) -> Value:
+    return -evaluate(node[1], point)
+
+
+def _abs(node: Node, point: Point) -> Value:
+    return abs(evaluate(node[1], point))
+
+
+def _deg(node: Node, point: Point) -> Value:
+    value = evaluate(node[1], point)
+    return value * point.degree if point.degree is not None else _real(value) * mpmath.pi / 180
+
+
+def _percent(node: Node, point: Point) -> Value:
+    return evaluate(node[1], point) / 100
+
+
+def _fact(node: Node, point: Point) -> Value:
+    value = evaluate(node[1], point)
+    if isinstance(value, Fraction) and value.denominator == 1:
+        if not 0 <= value <= MAX_EXACT:
+            raise Undefined("the factorial of a negative or large number")
+        return Fraction(math.factorial(int(value)))
+    return mpmath.gamma(_real(value) + 1)
+
+
+def _binom(node: Node, point: Point) -> Value:
+    n, k = evaluate(node[1], point), evaluate(node[2], point)
+    whole = isinstance(n, Fraction) and isinstance(k, Fraction) and n.denominator == k.denominator == 1
+    if whole and 0 <= n <= MAX_EXACT and k >= 0:
+        return Fraction(math.comb(int(n), int(k)))
+    if max(mpmath.mag(_real(n) or 1), mpmath.mag(_real(k) or 1)) > 40:
+        raise Undefined("a large binomial")
+    return mpmath.binomial(_real(n), _real(k))
+
+
+def _whole(node: Node, point: Point) -> Value:
+    value = evaluate(node[1], point)
+    exact = value if isinstance(value, Fraction) else Fraction(*_ratio(value))
+    return Fraction(math.floor(exact) if node[0] == "floor" else math.ceil(exact))
+
+
+def _ratio(value: Value) -> tuple[int, int]:
+    if isinstance(value, mpmath.mpc) or mpmath.mag(value) > MAX_EXACT:
+        raise Undefined("no floor")
+    sign, mantissa, exponent, _ = value._mpf_
+    number = -int(mantissa) if sign else int(mantissa)
+    return (number << exponent, 1) if exponent >= 0 else (number, 1 << -exponent)
+
+
+def _log(node: Node, point: Point) -> Value:
+    base = node[1]
+    value = evaluate(node[2], point)
+    if base is None:
+        result = mpmath.log(_real(value))
+        return result / mpmath.log(10) if point.log_base == "10" else result
+    radix = evaluate(base, point)
+    if radix == 1:
+        raise Undefined("a logarithm to base 1")
+    return mpmath.log(_real(value)) / mpmath.log(_real(radix))
+
+
+def _function(node: Node, point: Point) -> Value:
+    value = _real(evaluate(node[2], point))
+    name = re.sub(r"^arc", "a", node[1])
+    if name == "lg":
+        return mpmath.log10(value)
+    if value == 0 and name in ("cot", "csc", "coth"):
+        raise Undefined("a pole")
+    if mpmath.mag(value) > MAX_EXACT:
+        raise Undefined("an argument is too large")
+    result = {"ln": mpmath.log, "exp": mpmath.exp}.get(name) or getattr(mpmath, name)
+    return result(value)
+
+
+def _based(node: Node, point: Point) -> Value:
+    if node[2] != 10:
+        raise Undefined("a numeral of another base is no plain number")
+    return Fraction(int(node[1]))
+
+
+_RULES: dict[str, Callable[[Node, Point], Value]] = {
+    **{"num": lambda node, point: node[1], "sym": _symbol, "const": _constant, "add": _add, "sub": _add},
+    **{"mul": _mul, "div": _div, "pow": _pow, "neg": _neg, "root": _root, "fact": _fact, "abs": _abs, "deg": _deg},
+    **{"percent": _percent, "binom": _binom, "floor": _whole, "ceil": _whole, "log": _log, "fn": _function},
+    "based": _based,
+}
+
+
+def points(names: set[str], complex: bool, log_base: str) -> Iterator[Point]:
+    """Yield where to compare: integers, positive and mixed fractions, the same for every call with these names."""
+    if not names:
+        yield Point({}, complex, log_base)
+        return
+    rng = random.Random(" ".join(sorted(names)))
+    for number in range(POINTS):
+        values = {}
+        for name in sorted(names):
+            size = Fraction(rng.randint(1, 40), rng.choice((7, 9, 11, 13)))
+            if number < 4:
+                size = Fraction(rng.randint(1, 12))
+            values[name] = -size if number >= 9 and rng.random() < 0.5 else size
+        yield Point(values, complex, log_base)
+
+
+def same(a: Node, b: Node) -> bool:
+    """Whether two expressions are equal wherever both are defined."""
+    if a == b:
+        return _defined(a)
+    if _infinite(a) or _infinite(b):
+        return _infinite(a) == _infinite(b)
+    names = symbols(a) | symbols(b)
+    complex = contains((a, b), {"i"})
+    bases = ("e", "10") if contains((a, b), {"log"}) else ("e",)
+    digits = precision(a, b)
+    return any(_agree(a, b, list(points(names, complex, base)), digits) for base in bases)
+
+
+def _infinite(node: Node) -> int:
+    if node[0] == "neg":
+        return -_infinite(node[1])
+    return int(node == ("const", "inf"))
+
+
+def _agree(a: Node, b: Node, where: list[Point], digits: int) -> bool:
+    compared = 0
+    for point in where:
+        try:
+            # The second time tells a true equality from a difference just below the precision.
+            if not all(_equal_at(a, b, point, times * digits) for times in (1, 2)):
+                return False
+        except Undefined:
+            continue
+        compared += 1
+    return compared >= min(ENOUGH, len(where))
+
+
+def _equal_at(a: Node, b: Node, point: Point, digits: int) -> bool:
+    with mpmath.workdps(digits):
+        x, y = evaluate(a, point), evaluate(b, point)
+        if isinstance(x, Fraction) and isinstance(y, Fraction):
+            return x == y
+        x, y = _real(x), _real(y)
+        scale = max(abs(x), abs(y), mpmath.mpf(1))
+        return bool(abs(x - y) <= scale * mpmath.mpf(10) ** (25 - digits))
+
+
+def _defined(node: Node) -> bool:
+    if _infinite(node):
+        return True
+    names = symbols(node)
+    for point in points(names, contains(node, {"i"}), "e"):
+        try:
+            evaluate(node, point)
+            return True
+        except Undefined:
+            continue
+    return False
+
+
+def real(node: Node) -> Value:
+    """Return the value of a constant real expression.
+
+    Raises:
+        Undefined: it has symbols, is not real or not finite.
+    """
+    with mpmath.workdps(60):
+        return evaluate(node, Point())
