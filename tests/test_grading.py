@@ -6,7 +6,8 @@ import pytest
 
 from phi_reasoning import grading
 from phi_reasoning.grading import GoldError, Verdict, grade, grade_batch
-from phi_reasoning.grading.math import integer, refusal
+from phi_reasoning.grading.guards import refusal
+from phi_reasoning.grading.text import integer
 
 
 def box(text):

@@ -36,7 +36,7 @@ def readings(said: str) -> list[Node]:
     found: list[Node] = []
     for version in dict.fromkeys((said, text.without_lead(said))):
         if (phrase := text.words(version)) is not None:
-            found.append(_WORDS.get(phrase) or ("words", phrase))
+            found.append(simplify(_WORDS[phrase]) if phrase in _WORDS else ("words", phrase))
             continue
         if letter := text.choice(version):
             found.append(("choice", *letter))

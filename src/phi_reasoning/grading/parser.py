@@ -128,7 +128,9 @@ class _Parser:
                 self.next()
                 times = units.MULTIPLES[first.lower()]
                 value = ("num", value[1] * times) if value[0] == "num" else ("mul", value, ("num", Fraction(times)))
-                if rest:
+                while self.peek().kind in ("words", "unit"):
+                    rest = f"{rest} {self.next().text}"
+                if rest.strip():
                     return self.with_unit(value, rest)
         said = self.unit_words()
         return self.with_unit(value, " ".join(said)) if said else value

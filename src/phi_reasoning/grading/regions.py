@@ -96,7 +96,7 @@ def complement(region: Region) -> Region:
     result: Region = []
     low, closed = ("neg", INFINITY), False
     for piece in merged(region):
-        if endpoint(low) < endpoint(piece.low) or endpoint(low) == endpoint(piece.low) and closed and piece.low_closed:
+        if endpoint(low) < endpoint(piece.low) or endpoint(low) == endpoint(piece.low) and closed and not piece.low_closed:
             result.append(Piece(low, closed, piece.low, not piece.low_closed))
         low, closed = piece.high, not piece.high_closed
     if not mpmath.isinf(endpoint(low)) or endpoint(low) < 0:

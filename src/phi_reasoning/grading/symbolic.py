@@ -20,7 +20,13 @@ def outcome(gold: str, answer: str) -> str:
     if _CALCULUS.search(gold):
         return _math_verify(gold, answer)
     said = text.phrase(text.bare(answer))
-    return "correct" if re.search("[a-z]{3}", said) and said == text.phrase(text.bare(gold)) else "unparsed"
+    same_words = re.search("[a-z]{2}", said) and said == text.phrase(text.bare(gold))
+    return "correct" if same_words or _squeezed(answer) == _squeezed(gold) else "unparsed"
+
+
+def _squeezed(said: str) -> str | None:
+    """Return a text without white space and braces around single characters; None where it says nothing."""
+    return re.sub(r"\{(\w)\}", r"\1", re.sub(r"\s|\\[,;: ]", "", said)) if re.search(r"\w", said) else None
 
 
 def _only_restates(gold: str, answer: str) -> bool:

@@ -46,6 +46,8 @@ _SIZING = re.compile(
     r"|\\(?:left|right|middle|displaystyle|textstyle|limits|nolimits|[bB]igg?[lrm]?)(?![A-Za-z])"
 )
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
+_CHOOSE = re.compile(r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}")
+_UNIT_FRACTION = re.compile(r"\\frac\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}")
 _BINOMIAL = re.compile(r"\\[dt]binom(?![A-Za-z])")
 _SPACES = ("\\,", "\\;", "\\:", "\\ ", "~", " ", "\\quad", "\\qquad")
 _FINAL = (".", ",", ";", ":")
@@ -59,8 +61,9 @@ _WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z '\"-]*")
 _LETTERS = re.compile(r"[A-Za-z]+")
 # Names that a parser knows, and runs of letters that nobody reads as a word.
 _MATHS = re.compile(
-    r"(?:sqrt|sin|cos|tan|cot|sec|csc|log|exp|infty|infinity|inf|abs|min|max|arcsin|arccos|arctan|[abc]+|[^aeiouAEIOU]+"
-    r"|pi|e|i|oo)+"
+    r"[abc]{1,4}|[b-df-hj-np-tv-z]{1,4}|(?:[a-z]{0,2}(?:sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|infty|infinity|inf|oo|abs"
+    r"|pi)[a-z]?)+",
+    re.IGNORECASE,
 )
 _UNEVALUATED = re.compile(r"\\(?:sum|prod|i*int|oint|lim|limsup|liminf|max|min|sup|inf)(?![A-Za-z])")
 _ARTICLES = {"a", "an", "the"}
@@ -83,6 +86,7 @@ def normal(text: str) -> str:
     text = re.sub(f"[{''.join(_SUBSCRIPTS)}]+", lambda run: "_{" + _mapped(run[0], _SUBSCRIPTS) + "}", text)
     text = _SIZING.sub("", _UNESCAPED_DOLLAR.sub("", text))
     text = _BINOMIAL.sub(r"\\binom", _FRACTION.sub(r"\\frac", text))
+    text = _CHOOSE.sub(r"\\binom{\1}{\2}", _UNIT_FRACTION.sub(r"\\text{\1/\2}", text))
     text = " ".join(text.split())
     return _without_outer_brackets(_stripped(text))
 
@@ -170,7 +174,8 @@ def words(text: str) -> str | None:
 
 def phrase(text: str) -> str:
     """Return the words and numbers of a text in lower case, without articles and punctuation."""
-    tokens = re.findall(r"[a-z]+|[0-9]+(?:\.[0-9]+)?|[^\sa-z0-9.,;:!?'\"-]", text.casefold().replace(".m.", "m"))
+    folded = re.sub(r"\b([ap])\.m\b", r"\1m", text.casefold())
+    tokens = re.findall(r"[a-z]+|[0-9]+(?:\.[0-9]+)?|[^\sa-z0-9.,;:!?'\"-]", folded)
     tokens = [token for token in tokens if token not in _ARTICLES]
     said = " ".join(tokens)
     return "none" if _NOTHING.fullmatch(said) else said

@@ -161,7 +161,11 @@ def _div(node: Node, point: Point) -> Value:
 
 
 def _pow(node: Node, point: Point) -> Value:
-    return power(evaluate(node[1], point), evaluate(node[2], point), point)
+    base, exponent = evaluate(node[1], point), evaluate(node[2], point)
+    negative = not isinstance(base, mpmath.mpc) and base < 0 and not point.complex
+    if negative and symbols(node[2]) and not (isinstance(exponent, Fraction) and exponent.denominator == 1):
+        raise Undefined("a power of a negative number that changes its sign")
+    return power(base, exponent, point)
 
 
 def power(base: Value, exponent: Value, point: Point) -> Value:
@@ -323,7 +327,7 @@ def points(names: set[str], complex: bool, log_base: str) -> Iterator[Point]:
             size = Fraction(rng.randint(1, 40), rng.choice((7, 9, 11, 13)))
             if number < 4:
                 size = Fraction(rng.randint(1, 12))
-            values[name] = -size if number >= 9 and rng.random() < 0.5 else size
+            values[name] = -size if number == 9 or number > 9 and rng.random() < 0.5 else size
         yield Point(values, complex, log_base)
 
 

@@ -52,7 +52,7 @@ def main() -> None:
     sys.set_int_max_str_digits(0)
     try:
         logging.disable(logging.CRITICAL)
-        compare("\\frac{1}{2}", "0.5")
+        compare("\\sum_{k=1}^{3} k", "\\sum_{i=1}^{3} i")
     except Exception as error:
         pipe.send_bytes(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         return
