@@ -4,19 +4,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any
 
 from phi_reasoning.grading import regions, text, units
-from phi_reasoning.grading.meaning import names_only, simplify
-from phi_reasoning.grading.parser import Node, ParseError, parse
-from phi_reasoning.grading.values import Undefined, contains, points, real, same, symbols
+from phi_reasoning.grading.expressions import Node
+from phi_reasoning.grading.families import families
+from phi_reasoning.grading.identity import points, same
+from phi_reasoning.grading.meaning import simplify
+from phi_reasoning.grading.parser import parse
+from phi_reasoning.grading.tokens import ParseError
+from phi_reasoning.grading.values import Undefined, contains, evaluate, real, symbols
 
 MAX_UNORDERED = 60
 _OPTION = re.compile(r"\(\s*([A-Ja-j])\s*\)[.:]?\s*(\S.*)")
 _LETTER_UNIT = re.compile(r"(?<=[0-9}])(?: |\\[ ,;:]|~)+([a-zA-Z](?:\^\{?[23]\}?)?(?:/[a-zA-Z]+(?:\^\{?[23]\}?)?)?)$")
 _ANY_INTEGER = re.compile(
-    r"[,;]?\s*\(?(?:where|for|with|for (?:any|all|some)|any|,)?\s*\$?([a-zA-Z])\$?\s+(?:is )?(?:an |any |are )?(?:an )?"
-    r"integers?\)?$"
+    r"[,;]?\s*\(?(?:where|for|with|for (?:any|all|some)|any|,)?\s*([a-zA-Z])\s+(?:is )?(?:an |any |are )?integers?\)?$"
 )
 _NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _NUMBERS += " seventeen eighteen nineteen twenty"
@@ -177,9 +179,7 @@ def _many_group(a: Node, b: Node) -> bool:
 
 
 def _groups(a: Node, b: Node) -> bool:
-    if a[1:3] == b[1:3] and _ordered(a[3], b[3]):
-        return True
-    return False
+    return bool(a[1:3] == b[1:3]) and _ordered(a[3], b[3])
 
 
 def _group_region(a: Node, b: Node) -> bool:
@@ -210,8 +210,7 @@ def _assignments(a: Node, b: Node) -> bool:
     if a[1] == b[1]:
         return equal(a[2], b[2])
     if a[2][0] == b[2][0] == "value" and (symbols(a[2][1]) or symbols(b[2][1])):
-        sides = (("sub", ("sym", node[1]), node[2][1]) for node in (a, b))
-        return _proportional(*sides)
+        return _proportional(*(("sub", ("sym", node[1]), node[2][1]) for node in (a, b)), positive=False)
     return False
 
 
@@ -232,13 +231,11 @@ def _assigned_group(a: Node, b: Node) -> bool:
     return b[1:3] == ("(", ")") and _ordered([value for _, value in sorted(a[1], key=lambda item: item[0])], b[3])
 
 
-def _proportional(a: Node, b: Node, positive: bool = False) -> bool:
+def _proportional(a: Node, b: Node, *, positive: bool = False) -> bool:
     """Whether two expressions differ by a constant factor (a positive one), as the sides of equal equations do."""
     names = symbols(a) | symbols(b)
     if not names or symbols(a) != symbols(b):
         return False
-    from phi_reasoning.grading.values import evaluate
-
     for point in points(names, False, "e"):
         try:
             x, y = evaluate(a, point), evaluate(b, point)
@@ -261,9 +258,7 @@ def _ratios(a: Node, b: Node) -> bool:
         return True
     if len(x) != len(y) or _clock(a) and _clock(b):
         return False
-    return all(
-        same(("mul", p[1], y[0][1]), ("mul", q[1], x[0][1])) for p, q in zip(x[1:], y[1:], strict=True)
-    )
+    return all(same(("mul", p[1], y[0][1]), ("mul", q[1], x[0][1])) for p, q in zip(x[1:], y[1:], strict=True))
 
 
 def _clock(node: Node) -> bool:
@@ -279,39 +274,6 @@ def _ratio_value(a: Node, b: Node) -> bool:
     return len(a[1]) == 2 and not b[2] and not _clock(a) and same(("div", a[1][0][1], a[1][1][1]), b[1])
 
 
-def _families(a: Node, b: Node) -> bool:
-    """Compare values with integer parameters such as `\\frac{\\pi}{4}+k\\pi`, whatever the parameter is called."""
-    return len(a[1]) == len(b[1]) and all(
-        any(_same_family(x, a[2], y, b[2]) for y in b[1]) for x in a[1]
-    ) and all(any(_same_family(x, a[2], y, b[2]) for x in a[1]) for y in b[1])
-
-
-def _same_family(x: Node, old: str, y: Node, new: str) -> bool:
-    if x[0] != "value" or y[0] != "value":
-        return False
-    first, second = x[1], _renamed(y[1], new, old)
-    if same(first, second):
-        return True
-    step, other = (("sub", _at(node, old, 1), _at(node, old, 0)) for node in (first, second))
-    linear = all(same(("sub", _at(node, old, 2), _at(node, old, 1)), s) for node, s in ((first, step), (second, other)))
-    if not linear or not (same(step, other) or same(step, ("neg", other))):
-        return False
-    shift = ("div", ("sub", _at(first, old, 0), _at(second, old, 0)), step)
-    return same(shift, ("floor", ("add", shift, ("num", Fraction(1, 1000)))))
-
-
-def _renamed(node: Any, old: str, new: str) -> Any:
-    if node == ("sym", old):
-        return ("sym", new)
-    return tuple(_renamed(part, old, new) for part in node) if isinstance(node, tuple) else node
-
-
-def _at(node: Any, name: str, value: int) -> Any:
-    if node == ("sym", name):
-        return ("num", Fraction(value))
-    return tuple(_at(part, name, value) for part in node) if isinstance(node, tuple) else node
-
-
 def _chains(a: Node, b: Node) -> bool:
     return len(a[1]) == len(b[1]) and _ordered(a[1], b[1])
 
@@ -324,6 +286,7 @@ def _exactly(a: Node, b: Node) -> bool:
     return a[1:] == b[1:]
 
 
+_ASSIGNABLE = ("value", "many", "set", "group", "matrix", "region", "ratio", "based", "words", "choice", "empty")
 _RULES: dict[tuple[str, str], Callable[[Node, Node], bool]] = {
     ("value", "value"): _values,
     ("words", "words"): _exactly,
@@ -343,7 +306,9 @@ _RULES: dict[tuple[str, str], Callable[[Node, Node], bool]] = {
     ("matrix", "matrix"): _matrices,
     ("matrix", "group"): _column,
     ("assign", "assign"): _assignments,
-    **{("assign", kind): _assigned for kind in ("value", "many", "set", "group", "matrix", "region", "ratio", "based")},
+    **{
+        ("assign", kind): _assigned for kind in ("value", "many", "set", "group", "matrix", "region", "ratio", "based")
+    },
     **{("assign", kind): _assigned for kind in ("words", "choice", "empty")},
     ("equation", "equation"): lambda a, b: _proportional(a[1], b[1]),
     ("equation", "assign"): _equation_assignment,
@@ -353,8 +318,6 @@ _RULES: dict[tuple[str, str], Callable[[Node, Node], bool]] = {
     ("inequality", "inequality"): _inequalities,
     ("ratio", "ratio"): _ratios,
     ("ratio", "value"): _ratio_value,
-    ("family", "family"): _families,
+    ("family", "family"): families,
     ("chain", "chain"): _chains,
 }
-
-__all__ = ["equal", "names_only", "readings"]

@@ -12,8 +12,9 @@ from typing import Any
 import mpmath
 
 from phi_reasoning.grading import regions
-from phi_reasoning.grading.parser import Node
-from phi_reasoning.grading.values import Undefined, branches, contains, real, same, symbols
+from phi_reasoning.grading.expressions import Node
+from phi_reasoning.grading.identity import same
+from phi_reasoning.grading.values import Undefined, branches, contains, real, symbols
 
 _INEQUALITIES = {"<", ">", "<=", ">=", "!="}
 _STRUCTURES = {"set", "group", "matrix", "cup", "cap", "setminus", "realm", "empty", "builder", "list"}

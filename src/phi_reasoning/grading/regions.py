@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import mpmath
 
-from phi_reasoning.grading.parser import Node
-from phi_reasoning.grading.values import Undefined, Value, real, same
+from phi_reasoning.grading.expressions import Node
+from phi_reasoning.grading.identity import same
+from phi_reasoning.grading.values import Undefined, Value, real
 
 INFINITY: Node = ("const", "inf")
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
@@ -96,7 +97,12 @@ def complement(region: Region) -> Region:
     result: Region = []
     low, closed = ("neg", INFINITY), False
     for piece in merged(region):
-        if endpoint(low) < endpoint(piece.low) or endpoint(low) == endpoint(piece.low) and closed and not piece.low_closed:
+        if (
+            endpoint(low) < endpoint(piece.low)
+            or endpoint(low) == endpoint(piece.low)
+            and closed
+            and not piece.low_closed
+        ):
             result.append(Piece(low, closed, piece.low, not piece.low_closed))
         low, closed = piece.high, not piece.high_closed
     if not mpmath.isinf(endpoint(low)) or endpoint(low) < 0:

@@ -4,8 +4,10 @@ import re
 
 from phi_reasoning.grading import text
 from phi_reasoning.grading.compare import equal, readings
+from phi_reasoning.grading.expressions import Node
 from phi_reasoning.grading.meaning import plain, restates
-from phi_reasoning.grading.parser import Node, ParseError, parse
+from phi_reasoning.grading.parser import parse
+from phi_reasoning.grading.tokens import ParseError
 
 _CALCULUS = re.compile(r"\\(?:sum|prod|i*int|oint|lim|frac\{d\}|frac\{\\partial)(?![A-Za-z])")
 

@@ -47,7 +47,9 @@ _SIZING = re.compile(
 )
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _CHOOSE = re.compile(r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}")
-_UNIT_FRACTION = re.compile(r"\\frac\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}")
+_UNIT_FRACTION = re.compile(
+    r"\\frac\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}"
+)
 _BINOMIAL = re.compile(r"\\[dt]binom(?![A-Za-z])")
 _SPACES = ("\\,", "\\;", "\\:", "\\ ", "~", " ", "\\quad", "\\qquad")
 _FINAL = (".", ",", ";", ":")

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 from phi_reasoning.grading import units
 
 TEXT = "text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|emph|operatorname\\*?"
+MAX_SCALE = 10**5
 _TOKEN = re.compile(
     rf"""
     (?P<text>\\(?:{TEXT})\s*\{{(?P<content>[^{{}}]*)\}})
@@ -22,10 +24,11 @@ _TOKEN = re.compile(
 )
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:(?:\{,\}|\\[,;: ]|~|[ ])[0-9]{3})+(?![0-9])")
 _COMMAS = re.compile(r"(?<![0-9.,(])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
-FUNCTIONS = """
+_FUNCTION_NAMES = """
 sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth log ln lg exp
 asin acos atan asinh acosh atanh arcsinh arccosh arctanh
-""".split()
+"""
+FUNCTIONS = tuple(_FUNCTION_NAMES.split())
 CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "inf": "inf", "oo": "inf", "sqrt": "sqrt", "abs": "abs"}
 SEPARATORS = {"and": "and", "or": "or", "land": "and", "lor": "or", "wedge": "and", "vee": "or"}
 _ALIASES = {
@@ -38,7 +41,34 @@ _ALIASES = {
     **{"lparen": "(", "rparen": ")", "degree": "deg", "equiv": "equiv", "mathop": "", "quad": "", "qquad": ""},
 }
 _ESCAPED = {"\\{": "{set", "\\}": "}set", "\\|": "|", "\\%": "%", "\\$": "$", "\\\\": "row", "\\&": "&", "\\#": "#"}
-_WORDS_NOT_PRODUCTS = {"no", "on", "yes", "if", "is", "it", "odd", "even", "all", "any", "none", "true", "false", "not"}
+_WORDS_NOT_PRODUCTS = {
+    "no",
+    "on",
+    "yes",
+    "if",
+    "is",
+    "it",
+    "odd",
+    "even",
+    "all",
+    "any",
+    "none",
+    "true",
+    "false",
+    "not",
+}
+
+
+class ParseError(ValueError):
+    """A text that is no answer in the grammar."""
+
+
+def literal(text: str) -> Fraction:
+    """Return the exact value of a number such as 1.50 or 3e5."""
+    mantissa, _, exponent = text.lower().partition("e")
+    if exponent and abs(int(exponent)) > MAX_SCALE:
+        raise ParseError("an exponent is too large")
+    return Fraction(mantissa.removesuffix(".")) * Fraction(10) ** int(exponent or 0)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,21 @@
 import re
 from fractions import Fraction
 
-_PREFIXED = {"m": ("length", 1), "g": ("mass", Fraction(1, 1000)), "l": ("volume", Fraction(1, 1000)), "L": ("volume", Fraction(1, 1000)), "s": ("time", 1)}
-_PREFIXES = {"k": 1000, "c": Fraction(1, 100), "d": Fraction(1, 10), "m": Fraction(1, 1000), "": 1}
-_NAMES = {
+_PREFIXED: dict[str, tuple[str, int | Fraction]] = {
+    "m": ("length", 1),
+    "g": ("mass", Fraction(1, 1000)),
+    "l": ("volume", Fraction(1, 1000)),
+    "L": ("volume", Fraction(1, 1000)),
+    "s": ("time", 1),
+}
+_PREFIXES: dict[str, int | Fraction] = {
+    **{"k": 1000, "c": Fraction(1, 100), "d": Fraction(1, 10), "m": Fraction(1, 1000), "": 1},
+}
+_NAMES: dict[str, dict[str, int | Fraction]] = {
     "length": {
         "metre meter": 1, "kilometre kilometer": 1000, "centimetre centimeter": Fraction(1, 100),
-        "millimetre millimeter": Fraction(1, 1000), "inch in": Fraction(254, 10000), "foot feet ft": Fraction(3048, 10000),
-        "yard yd": Fraction(9144, 10000), "mile mi": Fraction(1609344, 1000),
+        "millimetre millimeter": Fraction(1, 1000), "inch in": Fraction(254, 10000),
+        "foot feet ft": Fraction(3048, 10000), "yard yd": Fraction(9144, 10000), "mile mi": Fraction(1609344, 1000),
     },
     "mass": {"gram": Fraction(1, 1000), "kilogram kilo": 1, "tonne": 1000, "pound lb": Fraction(45359237, 10**8)},
     "time": {
@@ -28,14 +36,15 @@ _NAMES = {
 }  # fmt: skip
 _SQUARE = {"square": 2, "sq": 2, "cubic": 3}
 # Words that say something about the number other than what is counted.
-_NOT_UNITS = set(
-    """a an the or and not no non is are was be than more less least most at about approximately approx over under up
-    to from if when for with where in as by but however maybe perhaps possibly either neither nor mod modulo plus minus
-    times divided squared cubed half twice wrong incorrect false unknown all any every some none only except without
-    other else also solution solutions base pi million billion thousand hundred trillion dozen integer real
-    undefined infinite infinity zero one two three four five six seven eight nine ten what which this that it its
-    between root roots negative positive""".split()
-)  # fmt: skip
+_SAID_OF_NUMBERS = """
+a an the or and not no non is are was be than more less least most at about approximately approx over under up
+to from if when for with where in as by but however maybe perhaps possibly either neither nor mod modulo plus minus
+times divided squared cubed half twice wrong incorrect false unknown all any every some none only except without
+other else also solution solutions base pi million billion thousand hundred trillion dozen integer real
+undefined infinite infinity zero one two three four five six seven eight nine ten what which this that it its
+between root roots negative positive
+"""
+_NOT_UNITS = frozenset(_SAID_OF_NUMBERS.split())
 MULTIPLES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 
 Unit = tuple[tuple[tuple[str, int], ...], Fraction]  # dimensions with exponents, factor

@@ -1,12 +1,6 @@
-"""Compute expressions: exactly in fractions where that is possible, else to as many digits as the text calls for.
-
-Two expressions are the same when they agree at random points wherever both are defined as real numbers (as complex
-numbers, where `i` occurs). Rational arithmetic is exact, so that polynomials are compared exactly; the rest agrees to
-`precision` digits, twice.
-"""
+"""Compute expressions: exactly in fractions where that is possible, else to as many digits as the text calls for."""
 
 import math
-import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,13 +9,11 @@ from typing import Any
 
 import mpmath
 
-from phi_reasoning.grading.parser import Node
+from phi_reasoning.grading.expressions import Node
 
 MAX_BITS = 1 << 22
 MAX_EXACT = 10**4
 MAX_PRECISION = 12_000
-POINTS = 14
-ENOUGH = 2
 
 Value = Any  # Fraction, mpmath.mpf or mpmath.mpc
 
@@ -116,7 +108,7 @@ def evaluate(node: Node, point: Point) -> Value:
     return value
 
 
-def _real(value: Value) -> Value:
+def inexact(value: Value) -> Value:
     return mpmath.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
 
 
@@ -138,7 +130,7 @@ def _add(node: Node, point: Point) -> Value:
         b = -b
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         return a + b
-    a, b = _real(a), _real(b)
+    a, b = inexact(a), inexact(b)
     if a and b and abs(mpmath.mag(a) - mpmath.mag(b)) > mpmath.mp.prec - 40:
         raise Undefined("a term is too small beside the other to be seen")
     return a + b
@@ -148,7 +140,7 @@ def _mul(node: Node, point: Point) -> Value:
     a, b = evaluate(node[1], point), evaluate(node[2], point)
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         return a * b
-    return _real(a) * _real(b)
+    return inexact(a) * inexact(b)
 
 
 def _div(node: Node, point: Point) -> Value:
@@ -157,7 +149,7 @@ def _div(node: Node, point: Point) -> Value:
         raise Undefined("division by zero")
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         return a / b
-    return _real(a) / _real(b)
+    return inexact(a) / inexact(b)
 
 
 def _pow(node: Node, point: Point) -> Value:
@@ -180,20 +172,20 @@ def power(base: Value, exponent: Value, point: Point) -> Value:
                 return base**count if base not in (1, -1) else Fraction(base if count % 2 else 1)
         if count.bit_length() > MAX_EXACT:
             raise Undefined("an exponent is too large")
-        return mpmath.power(_real(base), count)
+        return mpmath.power(inexact(base), count)
     if isinstance(exponent, Fraction):
         if exponent.denominator <= 64 and isinstance(base, Fraction):
             exact = _exact_root(base, exponent.denominator)
             if exact is not None:
                 return power(exact, Fraction(exponent.numerator), point)
         if not point.complex and not isinstance(base, mpmath.mpc) and base < 0 and exponent.denominator % 2:
-            root = mpmath.root(-_real(base), exponent.denominator)
+            root = mpmath.root(-inexact(base), exponent.denominator)
             return power(-root, Fraction(exponent.numerator), point)
     if base == 0:
         raise Undefined("a power of zero")
-    if mpmath.mag(_real(exponent)) > MAX_EXACT:
+    if mpmath.mag(inexact(exponent)) > MAX_EXACT:
         raise Undefined("an exponent is too large")
-    return mpmath.power(_real(base), _real(exponent))
+    return mpmath.power(inexact(base), inexact(exponent))
 
 
 def _exact_root(base: Fraction, degree: int) -> Fraction | None:
@@ -236,7 +228,7 @@ def _abs(node: Node, point: Point) -> Value:
 
 def _deg(node: Node, point: Point) -> Value:
     value = evaluate(node[1], point)
-    return value * point.degree if point.degree is not None else _real(value) * mpmath.pi / 180
+    return value * point.degree if point.degree is not None else inexact(value) * mpmath.pi / 180
 
 
 def _percent(node: Node, point: Point) -> Value:
@@ -249,7 +241,7 @@ def _fact(node: Node, point: Point) -> Value:
         if not 0 <= value <= MAX_EXACT:
             raise Undefined("the factorial of a negative or large number")
         return Fraction(math.factorial(int(value)))
-    return mpmath.gamma(_real(value) + 1)
+    return mpmath.gamma(inexact(value) + 1)
 
 
 def _binom(node: Node, point: Point) -> Value:
@@ -257,9 +249,9 @@ def _binom(node: Node, point: Point) -> Value:
     whole = isinstance(n, Fraction) and isinstance(k, Fraction) and n.denominator == k.denominator == 1
     if whole and 0 <= n <= MAX_EXACT and k >= 0:
         return Fraction(math.comb(int(n), int(k)))
-    if max(mpmath.mag(_real(n) or 1), mpmath.mag(_real(k) or 1)) > 40:
+    if max(mpmath.mag(inexact(n) or 1), mpmath.mag(inexact(k) or 1)) > 40:
         raise Undefined("a large binomial")
-    return mpmath.binomial(_real(n), _real(k))
+    return mpmath.binomial(inexact(n), inexact(k))
 
 
 def _whole(node: Node, point: Point) -> Value:
@@ -280,16 +272,16 @@ def _log(node: Node, point: Point) -> Value:
     base = node[1]
     value = evaluate(node[2], point)
     if base is None:
-        result = mpmath.log(_real(value))
+        result = mpmath.log(inexact(value))
         return result / mpmath.log(10) if point.log_base == "10" else result
     radix = evaluate(base, point)
     if radix == 1:
         raise Undefined("a logarithm to base 1")
-    return mpmath.log(_real(value)) / mpmath.log(_real(radix))
+    return mpmath.log(inexact(value)) / mpmath.log(inexact(radix))
 
 
 def _function(node: Node, point: Point) -> Value:
-    value = _real(evaluate(node[2], point))
+    value = inexact(evaluate(node[2], point))
     name = re.sub(r"^arc", "a", node[1])
     if name == "lg":
         return mpmath.log10(value)
@@ -313,77 +305,6 @@ _RULES: dict[str, Callable[[Node, Point], Value]] = {
     **{"percent": _percent, "binom": _binom, "floor": _whole, "ceil": _whole, "log": _log, "fn": _function},
     "based": _based,
 }
-
-
-def points(names: set[str], complex: bool, log_base: str) -> Iterator[Point]:
-    """Yield where to compare: integers, positive and mixed fractions, the same for every call with these names."""
-    if not names:
-        yield Point({}, complex, log_base)
-        return
-    rng = random.Random(" ".join(sorted(names)))
-    for number in range(POINTS):
-        values = {}
-        for name in sorted(names):
-            size = Fraction(rng.randint(1, 40), rng.choice((7, 9, 11, 13)))
-            if number < 4:
-                size = Fraction(rng.randint(1, 12))
-            values[name] = -size if number == 9 or number > 9 and rng.random() < 0.5 else size
-        yield Point(values, complex, log_base)
-
-
-def same(a: Node, b: Node) -> bool:
-    """Whether two expressions are equal wherever both are defined."""
-    if a == b:
-        return _defined(a)
-    if _infinite(a) or _infinite(b):
-        return _infinite(a) == _infinite(b)
-    names = symbols(a) | symbols(b)
-    complex = contains((a, b), {"i"})
-    bases = ("e", "10") if contains((a, b), {"log"}) else ("e",)
-    digits = precision(a, b)
-    return any(_agree(a, b, list(points(names, complex, base)), digits) for base in bases)
-
-
-def _infinite(node: Node) -> int:
-    if node[0] == "neg":
-        return -_infinite(node[1])
-    return int(node == ("const", "inf"))
-
-
-def _agree(a: Node, b: Node, where: list[Point], digits: int) -> bool:
-    compared = 0
-    for point in where:
-        try:
-            # The second time tells a true equality from a difference just below the precision.
-            if not all(_equal_at(a, b, point, times * digits) for times in (1, 2)):
-                return False
-        except Undefined:
-            continue
-        compared += 1
-    return compared >= min(ENOUGH, len(where))
-
-
-def _equal_at(a: Node, b: Node, point: Point, digits: int) -> bool:
-    with mpmath.workdps(digits):
-        x, y = evaluate(a, point), evaluate(b, point)
-        if isinstance(x, Fraction) and isinstance(y, Fraction):
-            return x == y
-        x, y = _real(x), _real(y)
-        scale = max(abs(x), abs(y), mpmath.mpf(1))
-        return bool(abs(x - y) <= scale * mpmath.mpf(10) ** (25 - digits))
-
-
-def _defined(node: Node) -> bool:
-    if _infinite(node):
-        return True
-    names = symbols(node)
-    for point in points(names, contains(node, {"i"}), "e"):
-        try:
-            evaluate(node, point)
-            return True
-        except Undefined:
-            continue
-    return False
 
 
 def real(node: Node) -> Value:

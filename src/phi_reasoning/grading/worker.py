@@ -1,7 +1,8 @@
 """A process that compares pairs of answers until its pipe closes or somebody kills it.
 
-Started by path, as `python worker.py FD`, and importing of the package only the grader: the user's script, torch and the
-rest of the parent must not be loaded again. A request is JSON, `{"gold", "answer", "deadline", "memory"}`; the reply too.
+Started by path, as `python worker.py FD`, and importing of the package only the grader: the user's script, torch and
+the rest of the parent must not be loaded again. A request is JSON, `{"gold", "answer", "deadline", "memory"}`; the
+reply too.
 """
 
 import json
