@@ -77,52 +77,6 @@ def test_decided_without_any_process(gold, answer, correct):
     assert after["graded"] == before["graded"] + 1
 
 
-# Gold, answer, whether a careful person accepts it.
-HARD = [
-    (r"$\frac{3}{4}$", "3/4", True),
-    ("2\\sqrt{3}", "2\\sqrt{3}", True),
-    ("2\\sqrt{3}", "2", False),
-    ("x^2+1", "1+x^2", True),
-    (r"$\pm 2$", "-2, 2", True),
-    (r"$\pi$", "3.14", False),
-    (r"$\frac13$", "0.33", False),
-    ("$60$", r"60\ \mathrm{km/h}", True),
-    ("$5$", r"5\text{ cm}", True),
-    ("$120$", r"\binom{10}{3}", True),
-    ("$120$", "5!", True),
-    (r"$\{1,2\}$", r"\{2,1\}", True),
-    ("$(1,2)$", "(2,1)", False),
-    ("$2^{100}$", "1267650600228229401496703205377", False),
-    ("$5$", "x=5", True),
-    (r"$\frac{3}{2}$", r"1\frac{1}{2}", True),
-    (r"$(-\infty,1)\cup(2,\infty)$", r"(2,\infty)\cup(-\infty,1)", True),
-    (r"$\text{C}$", r"\textbf{(C)}", True),
-    ("$0.5$", r"50\%", True),
-    (r"$\frac12$", "\N{VULGAR FRACTION ONE HALF}", True),
-    (r"$90^\circ$", "90", True),
-    ("$3$", r"\log_2 8", True),
-    ("$2$", "1,2,3,4", False),
-    ("$2$", r"2 \text{ or } 3", False),
-    ("$7$", "3=5=7", False),
-    ("$3$", "3=5", False),
-    ("$391$", r"17\times 23", False),
-    ("$5050$", r"\sum_{i=1}^{100} i", False),
-    (r"$\frac12$", r"\int_0^1 x\,dx", False),
-    ("$1$", r"\lim_{x\to 0}\frac{\sin x}{x}", False),
-    ("$300000000$", r"3\times 10^8", True),
-    ("$8$", "2\N{SUPERSCRIPT THREE}4", False),
-    (r"$\infty$", r"+\infty", True),
-    ("$5$", r"\frac{1}{0}", False),
-    ("$5$", r"\operatorname{__import__}(os).system(1)", False),
-    ("$5$", "5\x00\ud8006", False),
-]
-
-
-@pytest.mark.parametrize(("gold", "answer", "correct"), HARD)
-def test_hard_cases(gold, answer, correct):
-    assert grade(box(answer), gold).correct is correct
-
-
 @pytest.mark.parametrize(
     ("response", "gold", "outcome", "answer"),
     [
@@ -131,6 +85,15 @@ def test_hard_cases(gold, answer, correct):
         ("<think>\\boxed{5}</think>", "5", "unparsed", None),
         ("I think it is 5", "5", "unparsed", None),
         ("\\boxed{}", "5", "unparsed", None),
+        ("\\boxed{5\x00\ud8006}", "5", "unparsed", "5\x00\ud8006"),
+        ("\\boxed{\u202e21}", "12", "unparsed", "\u202e21"),
+        ("\\boxed{41} or maybe $\\boxed{42}$", "42", "wrong", "41, 42"),
+        ("\\boxed{41}, alternatively \\boxed{42}", "42", "wrong", "41, 42"),
+        ("\\boxed{41} (or \\boxed{42})", "42", "wrong", "41, 42"),
+        ("$x = \\boxed{3}$, $y = \\boxed{4}$", "(3, 4)", "correct", "3, 4"),
+        ("\\boxed 5", "5", "correct", "5"),
+        ("\\boxed\\frac{1}{2}", "0.5", "correct", "\\frac{1}{2}"),
+        ("Use \\boxed notation. The answer is 5. I hope it is right.", "5", "correct", "5"),
         ("\\boxed{41} and \\boxed{42}", "42", "wrong", "41, 42"),
         ("\\boxed{2} or \\boxed{1}", "1, 2", "correct", "2, 1"),
         ("\\boxed{" * 100_000, "5", "unparsed", None),
@@ -149,13 +112,15 @@ def test_what_is_graded(response, gold, outcome, answer):
         "9^9^9^9",
         "9**9**9**9",
         r"5^{\left(5^{\left(5^{\left(5^5\right)}\right)}\right)}",
-        "2^{1000000}",
-        "2^ { -1000000}",
+        "2^{1000000000000}",
+        "2^ { -1000000000000}",
         "((10!)!)!",
         "99999999!",
         "5!!",
         "x" * 501,
-        "(" * 30 + "1" + ")" * 30,
+        "1+(" * 30 + "1" + ")" * 30,
+        "x" * 501,
+        "1,2" * 20_000,
         r"\frac{1}{2",
         "5}",
     ],
@@ -165,7 +130,7 @@ def test_refused_before_any_parser(text):
     assert grade("Final answer: " + text, "5").outcome == "unparsed"
 
 
-@pytest.mark.parametrize("text", ["2^{2^{100}}", "x^2+y^2+z^2", r"\{1,2\}", "[0,1)", r"\frac{n!}{2}", "2^{9999}"])
+@pytest.mark.parametrize("text", ["2^{2^{100}}", "x^2+y^2+z^2", r"\{1,2\}", "[0,1)", r"\frac{n!}{2}", "2^{999999}", "1," * 2000])
 def test_not_refused(text):
     assert refusal(text) is None
 
@@ -186,7 +151,7 @@ def test_a_missing_gold_names_its_row(gold):
 
 
 def test_gold_problems():
-    golds = ["5", "x^2+1", r"\text{No solution}", "???", "2^{1000000}", r"\frac{0}{0}", None]
+    golds = ["5", "x^2+1", r"\text{No solution}", "???", "9^{9^{9^{9}}}", r"\frac{0}{0}", None]
     sound = [problem is None for problem in grading.gold_problems(golds)]
     assert sound == [True, True, True, False, False, False, False]
     assert "no parser reads it" in grading.gold_problem("???")

@@ -302,7 +302,7 @@ _RULES: dict[tuple[str, str], Callable[[Node, Node], bool]] = {
     ("set", "region"): _set_region,
     ("group", "group"): _groups,
     ("group", "region"): _group_region,
-    ("region", "region"): lambda a, b: regions.equal(a[1], b[1]),
+    ("region", "region"): lambda a, b: (a[2] or b[2]) == (b[2] or a[2]) and regions.equal(a[1], b[1]),
     ("matrix", "matrix"): _matrices,
     ("matrix", "group"): _column,
     ("assign", "assign"): _assignments,

@@ -76,11 +76,11 @@ class Expressions:
                 return left
 
     def signed(self) -> Node:
-        if self.accept("-"):
-            return ("neg", self.signed())
-        if self.accept("+"):
-            return self.signed()
-        return self.power()
+        if not self.sign("-", "+"):
+            return self.power()
+        negative = self.next().text == "-"
+        value = self.power()
+        return ("neg", value) if negative else value
 
     def starts_factor(self) -> bool:
         token = self.peek()

@@ -13,7 +13,7 @@ _BRACES = re.compile(r"\\.|[{}]")
 _SCAN = re.compile(r"\\[A-Za-z]+|\\.|\*\*|[0-9.]+|\S")
 _SEPARATOR = re.compile(r"[,;&]|\\\\")
 _HUGE_EXPONENT = re.compile(rf"(?:\^|\*\*)\s*[{{(]?\s*[+-]?\s*[0-9]{{{MAX_EXPONENT_DIGITS + 1},}}")
-_SMALL_FACTORIAL = re.compile(r"(?<![0-9.A-Za-z\\])(?:[0-9]{1,4}|[A-Za-z])\s*!(?!\s*!)")
+_SMALL_FACTORIAL = re.compile(r"(?:(?<![0-9.])[0-9]{1,4}|[A-Za-z])\s*!(?!\s*!)")
 _GROUPED_FACTORIAL = re.compile(r"\([^()!]{1,40}\)\s*!(?!\s*!)")
 
 

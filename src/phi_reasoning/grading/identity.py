@@ -80,7 +80,7 @@ def _defined(node: Node) -> bool:
     if _infinite(node):
         return True
     names = symbols(node)
-    for point in points(names, contains(node, {"i"}), "e"):
+    for point in points(names, complex=True, log_base="e"):
         try:
             evaluate(node, point)
             return True

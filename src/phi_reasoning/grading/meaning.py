@@ -1,7 +1,7 @@
 """What a parsed answer states: a value with its unit, several values, a set of numbers, an equation, words.
 
 Simplified kinds: ("value", e, unit), ("many", items), ("set", items), ("group", open, close, items), ("matrix", rows),
-("region", pieces), ("assign", name, answer), ("assigns", pairs), ("equation", e), ("inequality", op, e),
+("region", pieces, name), ("assign", name, answer), ("assigns", pairs), ("equation", e), ("inequality", op, e),
 ("family", items, parameter), ("parameter", name), ("ratio", items), ("based", digits, base), ("chain", items),
 ("words", text), ("empty",).
 """
@@ -80,7 +80,7 @@ def _group(node: Node) -> Node:
         if len(members) != 2:
             raise ValueError("an interval has two ends")
         if not any(symbols(item) for item in members):
-            return ("region", regions.interval(opening, closing, *members))
+            return ("region", regions.interval(opening, closing, *members), None)
     return ("group", opening, closing, items)
 
 
@@ -110,17 +110,23 @@ def _operation(node: Node) -> Node:
     return _as_answer(regions.intersection(left, regions.complement(right)))
 
 
-def _as_answer(region: regions.Region) -> Node:
-    """Return a region, or a finite set where it has only points."""
+def _as_answer(region: regions.Region, name: str | None = None) -> Node:
+    """Return a region of the values of `name`, or a finite set where it has only points."""
     if not region:
         return ("empty",)
     if all(regions.endpoint(piece.low) == regions.endpoint(piece.high) for piece in region):
         return ("set", [("value", piece.low, "") for piece in region])
-    return ("region", region)
+    return ("region", region, name)
 
 
 def _realm(node: Node) -> Node:
-    return ("region", regions.REALS) if node[1] == "R" else ("words", f"realm {node[1]}")
+    zero: Node = ("num", Fraction(0))
+    known = {
+        "R": regions.REALS,
+        "R+": regions.half_line(">", zero),
+        "R-": regions.half_line("<", zero),
+    }
+    return ("region", known[node[1]], None) if node[1] in known else ("words", f"realm {node[1]}")
 
 
 def _builder(node: Node) -> Node:
@@ -142,7 +148,7 @@ def name_of(node: Node) -> str | None:
     if node[0] == "sym":
         return str(node[1])
     if node[0] == "abs":
-        return name_of(node[1]) if node[1][0] == "mul" else None
+        return name_of(node[1]) if node[1][0] == "mul" or node[1][0] == "sym" and node[1][1].isupper() else None
     if node[0] == "fn" and node[2][0] == "sym":
         return f"{node[1]} {node[2][1]}"
     if node[0] == "mul":
@@ -170,7 +176,7 @@ def _relation(node: Node) -> Node:
         first = _single_relation(terms[0], operations[0], terms[1])
         second = _single_relation(terms[1], operations[1], terms[2])
         if first[0] == second[0] == "region":
-            return _as_answer(regions.intersection(first[1], second[1]))
+            return _as_answer(regions.intersection(first[1], second[1]), first[2])
         return ("chain", [first, second])
     return ("chain", [simplify(term) for term in terms])
 
@@ -188,7 +194,7 @@ def _single_relation(left: Node, operation: str, right: Node) -> Node:
         return simplify(right)
     name, bound, seen = (left, right, operation) if left[0] == "sym" else (right, left, regions.flipped(operation))
     if name[0] == "sym" and not symbols(bound):
-        return ("region", regions.half_line(seen, bound))
+        return ("region", regions.half_line(seen, bound), name[1])
     if operation in (">", ">="):
         left, operation, right = right, regions.flipped(operation), left
     return ("inequality", operation, ("sub", left, right))
@@ -209,6 +215,17 @@ def _equation(left: Node, right: Node) -> Node:
     if contains((left, right), _STRUCTURES | {"quantity"}):
         raise ValueError("an equation of something that is no number")
     return ("equation", ("sub", left, right))
+
+
+def stated_value(answer: Node) -> Node | None:
+    """Return the value that an equation such as `m + n = 13` states for what was asked, or None.
+
+    Only for answers, never for golds: the line `x + y = 5` is not the number 5. With a single unknown, as in
+    `x^2 = 5`, the equation is a step and states no value.
+    """
+    if answer[0] != "equation" or len(symbols(answer[1][1])) < 2 or symbols(answer[1][2]):
+        return None
+    return simplify(answer[1][2])
 
 
 def _approximation(left: Node, right: Node) -> Node:
@@ -233,8 +250,8 @@ def _list(node: Node) -> Node:
     if parameters:
         stated = [item[2] if item[0] == "assign" else item for item in items]
         return ("family", stated, parameters[0]) if stated else ("parameter", parameters[0])
-    if all(item[0] == "region" for item in items):
-        return _combined([item[1] for item in items], node[2])
+    if all(item[0] == "region" for item in items) and len({item[2] for item in items}) == 1:
+        return _combined([item[1] for item in items], node[2], items[0][2])
     names = [item[1] for item in items if item[0] == "assign"]
     if len(names) == len(items) and len(set(names)) == len(names):
         return ("assigns", [(item[1], item[2]) for item in items])
@@ -246,12 +263,12 @@ def _list(node: Node) -> Node:
     return ("many", items)
 
 
-def _combined(pieces: list[regions.Region], connective: str) -> Node:
+def _combined(pieces: list[regions.Region], connective: str, name: str | None) -> Node:
     """Join conditions: `or` means the union; otherwise all hold, or, where that is impossible, one of them."""
     both, either = pieces[0], pieces[0]
     for piece in pieces[1:]:
         both, either = regions.intersection(both, piece), regions.union(either, piece)
-    return _as_answer(either if connective == "or" or not both else both)
+    return _as_answer(either if connective == "or" or not both else both, name)
 
 
 def _ratio(node: Node) -> Node:

@@ -147,6 +147,11 @@ class Answers(Expressions):
         self.expect("{")
         letter = self.next().text
         self.expect("}")
+        if self.accept("^"):
+            grouped = self.accept("{")
+            letter += self.expect("+", "-")
+            if grouped:
+                self.expect("}")
         return ("realm", letter)
 
     def read_emptyset(self) -> Node:

@@ -5,7 +5,7 @@ import re
 from phi_reasoning.grading import text
 from phi_reasoning.grading.compare import equal, readings
 from phi_reasoning.grading.expressions import Node
-from phi_reasoning.grading.meaning import plain, restates
+from phi_reasoning.grading.meaning import plain, restates, stated_value
 from phi_reasoning.grading.parser import parse
 from phi_reasoning.grading.tokens import ParseError
 
@@ -15,7 +15,8 @@ _CALCULUS = re.compile(r"\\(?:sum|prod|i*int|oint|lim|frac\{d\}|frac\{\\partial)
 def outcome(gold: str, answer: str) -> str:
     """Return correct, wrong or unparsed for two normal texts."""
     golds, answers = readings(gold), readings(answer)
-    if any(equal(a, g) for g in golds for a in answers):
+    stated = [value for answer_reading in answers if (value := stated_value(answer_reading))]
+    if any(equal(a, g) for g in golds for a in (*answers, *stated)):
         return "wrong" if _only_restates(gold, answer) else "correct"
     if golds and answers:
         return "wrong"
@@ -23,12 +24,14 @@ def outcome(gold: str, answer: str) -> str:
         return _math_verify(gold, answer)
     said = text.phrase(text.bare(answer))
     same_words = re.search("[a-z]{2}", said) and said == text.phrase(text.bare(gold))
-    return "correct" if same_words or _squeezed(answer) == _squeezed(gold) else "unparsed"
+    same_text = _squeezed(answer) == _squeezed(gold) is not None
+    return "correct" if same_words or same_text else "unparsed"
 
 
 def _squeezed(said: str) -> str | None:
-    """Return a text without white space and braces around single characters; None where it says nothing."""
-    return re.sub(r"\{(\w)\}", r"\1", re.sub(r"\s|\\[,;: ]", "", said)) if re.search(r"\w", said) else None
+    """Return a text without braces around single characters and spaces but those between two words or numbers."""
+    dense = re.sub(r"\\[,;: ]|(?<!\d)\s(?![A-Za-z])|(?<![A-Za-z])\s(?!\d)", "", said)
+    return re.sub(r"\{(\w)\}", r"\1", dense) if re.search(r"\w", said) else None
 
 
 def _only_restates(gold: str, answer: str) -> bool:

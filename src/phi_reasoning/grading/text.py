@@ -47,9 +47,16 @@ _SIZING = re.compile(
 )
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _CHOOSE = re.compile(r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}")
-_UNIT_FRACTION = re.compile(
-    r"\\frac\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}"
+_GROUPED_COMMA = re.compile(r",\s*\\!\s*")
+_COSMETIC = re.compile(
+    r"\\(?:underline|uline|bm|boldsymbol|textcolor\{\w+\}|color\{\w+\})(?![A-Za-z])|\\[hv]?phantom\{[^{}]*\}|\\checkmark"
+    r"|\\(?:text|mathrm)\{[\s.,]*\}"
 )
+_UPRIGHT_NUMBER = re.compile(
+    r"\\(?:text|mathrm|mathbf|textbf|textrm|mathit|mathsf)\s*\{\s*([+-]?[\d.,/]*\d)\s*([^{}\d]*)\}"
+)
+_UPRIGHT = r"\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}"
+_UNIT_FRACTION = re.compile(rf"\\frac\s*{_UPRIGHT}\s*{_UPRIGHT}")
 _BINOMIAL = re.compile(r"\\[dt]binom(?![A-Za-z])")
 _SPACES = ("\\,", "\\;", "\\:", "\\ ", "~", " ", "\\quad", "\\qquad")
 _FINAL = (".", ",", ";", ":")
@@ -86,7 +93,9 @@ def normal(text: str) -> str:
     text = text.translate(_CHARACTERS)
     text = re.sub(f"[{''.join(_SUPERSCRIPTS)}]+", lambda run: "^{" + _mapped(run[0], _SUPERSCRIPTS) + "}", text)
     text = re.sub(f"[{''.join(_SUBSCRIPTS)}]+", lambda run: "_{" + _mapped(run[0], _SUBSCRIPTS) + "}", text)
-    text = _SIZING.sub("", _UNESCAPED_DOLLAR.sub("", text))
+    text = _SIZING.sub("", _UNESCAPED_DOLLAR.sub("", _GROUPED_COMMA.sub("{,}", text))).replace("{:}", ":")
+    text = _UPRIGHT_NUMBER.sub(lambda found: found[1] + (f"\\text{{{found[2]}}}" if found[2] else ""), text)
+    text = _COSMETIC.sub("", text).replace("...", r"\ldots ")
     text = _BINOMIAL.sub(r"\\binom", _FRACTION.sub(r"\\frac", text))
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", _UNIT_FRACTION.sub(r"\\text{\1/\2}", text))
     text = " ".join(text.split())
