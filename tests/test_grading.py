@@ -130,7 +130,9 @@ def test_refused_before_any_parser(text):
     assert grade("Final answer: " + text, "5").outcome == "unparsed"
 
 
-@pytest.mark.parametrize("text", ["2^{2^{100}}", "x^2+y^2+z^2", r"\{1,2\}", "[0,1)", r"\frac{n!}{2}", "2^{999999}", "1," * 2000])
+@pytest.mark.parametrize(
+    "text", ["2^{2^{100}}", "x^2+y^2+z^2", r"\{1,2\}", "[0,1)", r"\frac{n!}{2}", "2^{999999}", "1," * 2000]
+)
 def test_not_refused(text):
     assert refusal(text) is None
 

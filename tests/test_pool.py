@@ -79,7 +79,9 @@ def test_a_worker_killed_in_the_middle_is_replaced_and_the_answer_tried_again():
     grade(FINE, "x+1")
     (pid,) = processes()
     verdicts = []
-    thread = threading.Thread(target=lambda: verdicts.extend(grade_batch([HANG, FINE], [HANG_GOLD, "x+1"], deadline=2.0)))
+    thread = threading.Thread(
+        target=lambda: verdicts.extend(grade_batch([HANG, FINE], [HANG_GOLD, "x+1"], deadline=2.0))
+    )
     thread.start()
     wait_for(lambda: any(worker.pair is not None for worker in pool.shared().workers))
     os.kill(pid, signal.SIGKILL)

@@ -23,13 +23,14 @@ def main(argv: list[str] | None = None) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from phi_reasoning import lineage, shipped
+    from phi_reasoning import grading, lineage, shipped
     from phi_reasoning.evaluation import records, runs, statistics
     from phi_reasoning.model import checkpoint, hub
 
     folder = Path(own.output_dir)
     results = folder / runs.RESULTS
     if not lineage.claim(folder, recipe.values):
+        judge = grading.use_judge(grading.Judge(**vars(own.judge)) if own.judge else None)
         source, origin = hub.fetch(own.model_name_or_path, own.model_revision)
         tokenizer = checkpoint.tokenizer(source)
         parent = {**lineage.parent(source, tokenizer), **origin}
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> None:
             "runs": own.runs,
             "seed": own.seed,
             "sampling": sampling,
+            "judge": judge,
             "prompts_sha256": lineage.text_sha256("\n".join(runs.rendered(tokenizer, question) for question in asked)),
         }
         (folder / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
@@ -65,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
                 file.flush()
         summary = statistics.summary(records.load_exam(folder).rows)
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-        lineage.write(folder, "eval", recipe.values, tokenizer=tokenizer, parent=parent)
+        lineage.write(folder, "eval", recipe.values, tokenizer=tokenizer, parent=parent, judge=judge)
     print(statistics.describe(json.loads((folder / "summary.json").read_text())), flush=True)
 
 

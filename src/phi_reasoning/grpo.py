@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from trl import GRPOConfig, GRPOTrainer, ModelConfig
 
-    from phi_reasoning import lineage, shipped
+    from phi_reasoning import grading, lineage, shipped
     from phi_reasoning.data import mixture
     from phi_reasoning.model import adapters, checkpoint, hub
     from phi_reasoning.plugins import Reward
@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
         publisher.finish()
         return
 
+    judge = grading.use_judge(grading.Judge(**vars(recipe.own.judge)) if recipe.own.judge else None)
     model.model_name_or_path, origin = hub.fetch(model.model_name_or_path, model.model_revision)
     tokenizer = checkpoint.tokenizer(model.model_name_or_path)
     parent = {**lineage.parent(model.model_name_or_path, tokenizer), **origin}
@@ -72,6 +73,7 @@ def main(argv: list[str] | None = None) -> None:
             parent=parent,
             data=lineage.sources(recipe.own.datasets),
             plugins=sorted({reward.source for reward in rewards if reward.source}),
+            judge=judge,
         )
     run.end(trainer)
     publisher.finish()

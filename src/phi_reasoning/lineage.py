@@ -169,6 +169,7 @@ def write(
     parent: dict[str, Any] | None = None,
     data: Iterable[dict[str, Any]] = (),
     plugins: Iterable[Path] = (),
+    judge: dict[str, Any] | None = None,
 ) -> None:
     """Write `lineage.json` into a finished run folder; its presence says that the stage is complete."""
     record = {
@@ -185,6 +186,7 @@ def write(
         "sha256": weights_sha256(folder),
         "data": list(data),
         "plugins": [{"path": str(path), "sha256": file_sha256(path)} for path in plugins],
+        **({"judge": judge} if judge else {}),
     }
     partial = folder / f".{FILE}.partial"
     partial.write_text(json.dumps(record, indent=2) + "\n")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from phi_reasoning.config.judge import JudgeConfig
 from phi_reasoning.config.schema import KeyPath
 
 Conflicts = Iterator[tuple[KeyPath, str]]
@@ -87,6 +88,7 @@ class GRPORecipe(TrainRecipe):
     """Reinforcement learning with rule-based rewards."""
 
     rewards: list[RewardConfig] = field(metadata=about("Reward plug-ins and their weights.", filled=True))
+    judge: JudgeConfig | None = field(default=None, metadata=about("Who is asked about unparsed answers."))
     max_prompt_length: int | None = field(
         default=None, metadata=about("Tokens; problems whose prompt is longer are left out.", least=1)
     )
@@ -273,6 +275,7 @@ class EvalRecipe:
     batch_size: int = field(default=64, metadata=about("Answers written at once.", least=1))
     dtype: Dtype = field(default="auto", metadata=about("Number format of the weights."))
     chat_template: str | None = field(default=None, metadata=about("Template file.", reads="file"))
+    judge: JudgeConfig | None = field(default=None, metadata=about("Who is asked about unparsed answers."))
 
 
 @dataclass(kw_only=True)

@@ -10,10 +10,13 @@ from phi_reasoning.grading.extract import (
     think_block_valid,
     think_format_valid,
 )
+from phi_reasoning.grading.judge import Judge
+from phi_reasoning.grading.judge import use as use_judge
 from phi_reasoning.grading.verdict import GoldError, Outcome, Verdict
 
 __all__ = [
     "GoldError",
+    "Judge",
     "Outcome",
     "Verdict",
     "after_thinking",
@@ -28,4 +31,5 @@ __all__ = [
     "grade_batch",
     "think_block_valid",
     "think_format_valid",
+    "use_judge",
 ]

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 
-from phi_reasoning.grading import guards, pool
+from phi_reasoning.grading import guards, judge, pool
 from phi_reasoning.grading.extract import final_answer
 from phi_reasoning.grading.text import gold_text, integer, normal, without_algebra, words
 from phi_reasoning.grading.verdict import GoldError, Outcome, Verdict
@@ -41,8 +41,9 @@ def grade_batch(
     r"""Grade responses against gold answers.
 
     What counts is the last balanced `\boxed{...}` after the last `</think>`, else a final-answer line. Integers are
-    compared digit by digit; other answers by math-verify in `workers` killable processes (default: by the number of
-    cores), at most `deadline` seconds each. Pairs that occur several times are compared once.
+    compared digit by digit; other answers in `workers` killable processes (default: by the number of cores), at most
+    `deadline` seconds each. What stays unparsed goes to the judge, if `use_judge` named one. Pairs that occur several
+    times are compared once.
 
     Raises:
         ValueError: the lengths differ or a task is unknown.
@@ -73,9 +74,23 @@ def _outcomes(pairs: Sequence[Pair], workers: int | None, deadline: float) -> di
     outcomes = {pair: decision[0] for pair, decision in decisions.items() if decision is not None}
     undecided = [pair for pair, decision in decisions.items() if decision is None]
     outcomes.update(zip(undecided, _compare(undecided, workers, deadline), strict=True))
+    outcomes.update(_judged([pair for pair, outcome in outcomes.items() if outcome == "unparsed" and pair[1]]))
     with _lock:
         _counts.update(decision[1] if (decision := decisions[pair]) else "symbolic" for pair in pairs)
     return outcomes
+
+
+def _judged(pairs: Sequence[Pair]) -> dict[Pair, Outcome]:
+    """Return what the judge says about unparsed answers; a pair that it gives no clear reply to stays unparsed."""
+    asked = judge.current()
+    if asked is None or not pairs:
+        return {}
+    replies = asked.equal(pairs)
+    with _lock:
+        _counts.update(judged=len(pairs), judge_silent=replies.count(None))
+    return {
+        pair: "correct" if reply else "wrong" for pair, reply in zip(pairs, replies, strict=True) if reply is not None
+    }
 
 
 def _compare(pairs: Sequence[Pair], workers: int | None, deadline: float) -> list[Outcome]:
@@ -131,9 +146,11 @@ def counters() -> dict[str, int]:
     """Return how many answers this process has graded and what decided about each.
 
     `graded` = `missing` (no answer found) + `integer` + `text` + `refused` (by the guards) + `symbolic` (by the
-    workers). `timeout` counts comparisons that missed their deadline, `restarts` the workers that had to be replaced.
+    workers). `timeout` counts comparisons that missed their deadline, `restarts` the workers that had to be replaced,
+    `judged` the comparisons put to the outside judge and `judge_silent` those it gave no clear reply to.
     """
     with _lock:
         counts = {stage: _counts[stage] for stage in STAGES}
+        asked = {name: _counts[name] for name in ("judged", "judge_silent")}
     shared = pool.shared()
-    return {"graded": sum(counts.values()), **counts, "timeout": shared.timeouts, "restarts": shared.restarts}
+    return {"graded": sum(counts.values()), **counts, "timeout": shared.timeouts, "restarts": shared.restarts, **asked}
