@@ -20,8 +20,8 @@ _JOINER = re.compile(
 )
 _JOINER_LENGTH = 70
 _FINAL_LINE = re.compile(
-    r"^[ \t*#>_-]*(?:(?:so|thus|hence|therefore)[, \t]+)?(?:the[ \t]+|my[ \t]+)?(?:(?:final|correct)[ \t]+)?answer"
-    r"(?:[ \t]+is\b|[ \t*_]*[:=])(?:[ \t]+therefore\b)?[ \t*_:=]*(?P<answer>\S.*)$"
+    r"(?:^|(?<=[.!?] ))[ \t*#>_-]*(?:(?:so|thus|hence|therefore)[, \t]+)?(?:(?:the|my)[ \t]+)?"
+    r"(?:(?:final|correct)[ \t]+)?answer(?:[ \t]+is\b|[ \t*_]*[:=])(?:[ \t]+therefore\b)?[ \t*_:=]*(?P<answer>\S.*)$"
     r"|^[ \t]*#{4}[ \t]+(?P<hashes>\S.*)$"
     r"|^[ \t*#>_]*(?:the[ \t]+)?final[ \t]+answer[ \t*_:]*\n\s*(?P<below>\S.*)$",
     re.IGNORECASE | re.MULTILINE,

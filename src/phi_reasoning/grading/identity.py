@@ -82,7 +82,8 @@ def _defined(node: Node) -> bool:
     names = symbols(node)
     for point in points(names, complex=True, log_base="e"):
         try:
-            evaluate(node, point)
+            with mpmath.workdps(precision(node)):
+                evaluate(node, point)
             return True
         except Undefined:
             continue

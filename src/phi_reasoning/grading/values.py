@@ -66,14 +66,18 @@ def _signed(node: Any, upper: bool) -> Any:
 
 def precision(*nodes: Node) -> int:
     """Return the digits to compute with: twice as many as the numbers in the texts could hide a difference in."""
-    digits = 0
-    for node in nodes:
-        for value in _numbers(node):
-            size = abs(value.numerator)
-            digits += (size.bit_length() + value.denominator.bit_length()) // 3 + (
-                int(size) if size <= MAX_PRECISION else 0
-            )
-    return min(MAX_PRECISION, 60 + 2 * digits)
+    return min(MAX_PRECISION, 60 + 2 * sum(map(_digits, nodes)))
+
+
+def _digits(node: Any) -> int:
+    if isinstance(node, Fraction):
+        return (node.numerator.bit_length() + node.denominator.bit_length()) // 3
+    if not isinstance(node, tuple | list):
+        return 0
+    count = sum(map(_digits, node))
+    if node and node[0] == "pow":
+        count += sum(int(min(abs(value), MAX_PRECISION)) for value in _numbers(node[2]))
+    return count
 
 
 def _numbers(node: Any) -> Iterator[Fraction]:
