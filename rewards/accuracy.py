@@ -20,4 +20,8 @@ def accuracy(
     """
     texts = [completion_text(completion) for completion in completions]
     graded = verdicts(texts, solution, task, instance)
+    if log_metric := columns.get("log_metric"):
+        for verdict in filter(None, graded):
+            log_metric("unparsed", float(verdict.outcome == "unparsed"))
+            log_metric("grading_timeout", float(verdict.outcome == "timeout"))
     return [None if verdict is None else float(verdict.correct) for verdict in graded]

@@ -18,10 +18,10 @@ DEADLINE = 2.0
 CALCULUS = "\\sum_{k=1}^{9} k"  # what makes the grader ask math-verify
 DATA = Path(__file__).parents[1] / "data"
 _PIECES = r"""
-\frac \sqrt \sqrt[3] \binom \left( \right) \{ \} { } ( ) [ ] ^ _ ^{ _{ ! % \% + - * / = < > \le \ne \pm \cup \in \infty
-\pi \mathbb{R} \text{ \text{cm} \text{or} \begin{pmatrix} \end{pmatrix} & \\ , ; : . | ' ** \sum \int_0^1 \prod_{i=1}^{9}
-\lim dx x y k i e 0 1 2 9 10 99999 1e9 0.5 \overline{3} \log \log_2 \sin \lfloor \rfloor \boxed{ \fbox{ </think> <think>
-and or the no ½ √ ∞ − ² ٣ \times \cdot \$ € °
+\frac \sqrt \sqrt[3] \binom \left( \right) \{ \} { } ( ) [ ] ^ _ ^{ _{ ! % \% + - * / = < > \le \ne \pm \cup \in
+\infty \pi \mathbb{R} \text{ \text{cm} \text{or} \begin{pmatrix} \end{pmatrix} & \\ , ; : . | ' ** \sum \int_0^1
+\prod_{i=1}^{9} \lim dx x y k i e 0 1 2 9 10 99999 1e9 0.5 \overline{3} \log \log_2 \sin \lfloor \rfloor \boxed{ \fbox{
+</think> <think> and or the no ½ √ ∞ − ² ٣ \times \cdot \$ € °
 """
 PIECES = _PIECES.split()
 
@@ -84,12 +84,14 @@ def test_fuzz():
             restarts = now
             warm()
         row = rng.randrange(len(golds))
-        answer, gold = mutated(rng, answers[row], answers), rng.choice([golds[row], golds[row], CALCULUS])
+        answer, gold = mutated(rng, answers[row], answers), CALCULUS if rng.random() < 0.03 else golds[row]
         response = rng.choice(["\\boxed{%s}", "<think>t</think>\\boxed{%s}", "The final answer is %s"]) % answer
         start = time.perf_counter()
         verdict = grade_batch([response], [gold], workers=2, deadline=DEADLINE)[0]
         taken = time.perf_counter() - start
         outcomes[verdict.outcome] += 1
+        if verdict.outcome == "timeout":
+            print("timeout:", repr(gold)[:60], repr(answer)[:200])
         slowest, spent = max(slowest, taken), spent + taken
         assert taken < DEADLINE + 1, (answer, gold, taken)
         if number % 20 == 0:
