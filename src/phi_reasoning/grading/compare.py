@@ -15,7 +15,9 @@ from phi_reasoning.grading.tokens import ParseError
 from phi_reasoning.grading.values import Undefined, contains, evaluate, real, symbols
 
 MAX_UNORDERED = 60
-_OPTION = re.compile(r"\(\s*([A-Ja-j])\s*\)[.:]?\s*(\S.*)")
+_OPTION = re.compile(r"(?:\(\s*([A-Ja-j])\s*\)[.:]?\s*|([A-J])[.):]\s+)(\S.*)")
+_PARTS = re.compile(r"\s*(?:[,;]|\b(?:and|or)\b)\s*")
+_CONSTANTS = [("sym", name) for name in ("C", "c", "K")]
 _LETTER_UNIT = re.compile(r"(?<=[0-9}])(?: |\\[ ,;:]|~)+([a-zA-Z](?:\^\{?[23]\}?)?(?:/[a-zA-Z]+(?:\^\{?[23]\}?)?)?)$")
 _ANY_INTEGER = re.compile(
     r"[,;]?\s*\(?(?:where|for|with|for (?:any|all|some)|any|,)?\s*([a-zA-Z])\s+(?:is )?(?:an |any |are )?integers?\)?$"
@@ -40,10 +42,14 @@ def readings(said: str) -> list[Node]:
         if (phrase := text.words(version)) is not None:
             found.append(simplify(_WORDS[phrase]) if phrase in _WORDS else ("words", phrase))
             continue
-        if letter := text.choice(version):
-            found.append(("choice", *letter))
+        if named := text.choice(version):
+            found.append(("choice", *named))
         if option := _OPTION.fullmatch(text.bare(version)):
-            found += [("option", option[1].upper(), inner) for inner in readings(option[2])]
+            letter = (option[1] or option[2]).upper()
+            found += [("option", letter, inner) for inner in readings(option[3])]
+        letters = [text.choice(part) for part in _PARTS.split(text.bare(version)) if part]
+        if len(letters) > 1 and all(letters):
+            found.append(("many", [("choice", *named) for named in letters if named]))
         found += _parsed(version)
     return list({repr(node): node for node in found}.values())
 
@@ -89,7 +95,7 @@ def _values(a: Node, b: Node) -> bool:
     x, y = (units.parse(node[2]) if node[2] else None for node in (a, b))
     x, y = (None if unit and unit[0] == (("unit", 1),) else unit for unit in (x, y))
     if x == y:
-        return same(a[1], b[1])
+        return same(a[1], b[1]) or _antiderivatives(a[1], b[1])
     if x and y:
         return x[0] == y[0] and same(_scaled(a[1], x[1]), _scaled(b[1], y[1])) or _angles(a, b, x, y)
     with_unit, bare, unit = (a, b, x) if x else (b, a, y)
@@ -99,6 +105,15 @@ def _values(a: Node, b: Node) -> bool:
     if unit[0] == (("degree", 1),) and contains(bare[1], {"pi"}):
         return same(("deg", with_unit[1]), bare[1])
     return same(with_unit[1], bare[1])
+
+
+def _antiderivatives(a: Node, b: Node) -> bool:
+    """Whether two expressions are equal with a constant of integration each, whatever it is called."""
+    bare = [
+        next((node[3 - side] for side in (1, 2) if node[0] == "add" and node[side] in _CONSTANTS), None)
+        for node in (a, b)
+    ]
+    return bare[0] is not None and bare[1] is not None and same(bare[0], bare[1])
 
 
 def _angles(a: Node, b: Node, x: units.Unit, y: units.Unit) -> bool:

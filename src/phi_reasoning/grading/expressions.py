@@ -84,7 +84,7 @@ class Expressions:
 
     def starts_factor(self) -> bool:
         token = self.peek()
-        if token.kind in ("name", "function"):
+        if token.kind in ("name", "function") or token.kind == "number" and self.peek(-1).text == "!":
             return True
         if token.kind != "sign":
             return False

@@ -55,7 +55,10 @@ def _infinite(node: Node) -> int:
 
 def _agree(a: Node, b: Node, where: list[Point], digits: int) -> bool:
     compared = 0
+    everywhere = contains(a, {"abs"}) != contains(b, {"abs"})  # ln|x| is not ln x, though equal where both are real
     for point in where:
+        if everywhere and _defined_at(a, point) != _defined_at(b, point):
+            return False
         try:
             # The second time tells a true equality from a difference just below the precision.
             if not all(_equal_at(a, b, point, times * digits) for times in (1, 2)):
@@ -77,14 +80,14 @@ def _equal_at(a: Node, b: Node, point: Point, digits: int) -> bool:
 
 
 def _defined(node: Node) -> bool:
-    if _infinite(node):
+    where = points(symbols(node), complex=True, log_base="e")
+    return bool(_infinite(node)) or any(_defined_at(node, point) for point in where)
+
+
+def _defined_at(node: Node, point: Point) -> bool:
+    try:
+        with mpmath.workdps(precision(node)):
+            evaluate(node, point)
         return True
-    names = symbols(node)
-    for point in points(names, complex=True, log_base="e"):
-        try:
-            with mpmath.workdps(precision(node)):
-                evaluate(node, point)
-            return True
-        except Undefined:
-            continue
-    return False
+    except Undefined:
+        return False

@@ -195,6 +195,13 @@ def _single_relation(left: Node, operation: str, right: Node) -> Node:
     name, bound, seen = (left, right, operation) if left[0] == "sym" else (right, left, regions.flipped(operation))
     if name[0] == "sym" and not symbols(bound):
         return ("region", regions.half_line(seen, bound), name[1])
+    if left[0] == "abs" and left[1][0] == "sym" and not symbols(right) and operation in ("<", "<=", ">", ">="):
+        below, above = (
+            regions.half_line(operation, right),
+            regions.half_line(regions.flipped(operation), ("neg", right)),
+        )
+        join = regions.intersection if operation[0] == "<" else regions.union
+        return _as_answer(join(below, above), left[1][1])
     if operation in (">", ">="):
         left, operation, right = right, regions.flipped(operation), left
     return ("inequality", operation, ("sub", left, right))

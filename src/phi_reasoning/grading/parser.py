@@ -76,7 +76,7 @@ class Answers(Expressions):
             return ("sym", self.next().text.casefold())
         value = self.sets()
         value, said = self.multiplied(value)
-        said = said or " ".join(self.unit_words())
+        said = said or (self.next().text if self.sign(*_CURRENCIES) else " ".join(self.unit_words()))
         return self.with_unit(value, said) if said else value
 
     def multiplied(self, value: Node) -> tuple[Node, str]:

@@ -52,6 +52,7 @@ _COSMETIC = re.compile(
     r"\\(?:underline|uline|bm|boldsymbol|textcolor\{\w+\}|color\{\w+\})(?![A-Za-z])|\\[hv]?phantom\{[^{}]*\}|\\checkmark"
     r"|\\(?:text|mathrm)\{[\s.,]*\}"
 )
+_UPRIGHT_SIGN = re.compile(r"\\(?:text|mathrm)\s*\{\s*(\\\$|\^\\circ)\s*\}")
 _UPRIGHT_NUMBER = re.compile(
     r"\\(?:text|mathrm|mathbf|textbf|textrm|mathit|mathsf)\s*\{\s*([+-]?[\d.,/]*\d)\s*([^{}\d]*)\}"
 )
@@ -66,7 +67,7 @@ _MARKUP = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|emph|operatorname)"
     r"\s*\{([^{}]*)\}"
 )
-_WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z '\"-]*")
+_WORDS = re.compile(r"(?=.*[A-Za-z]{3})[A-Za-z][A-Za-z '\",-]*")
 _LETTERS = re.compile(r"[A-Za-z]+")
 # Names that a parser knows, and runs of letters that nobody reads as a word.
 _MATHS = re.compile(
@@ -78,7 +79,8 @@ _UNEVALUATED = re.compile(r"\\(?:sum|prod|i*int|oint|lim|limsup|liminf|max|min|s
 _ARTICLES = {"a", "an", "the"}
 _CHOICE = re.compile(r"\(?\s*([A-Za-z])\s*\)?\s*[.):]?")
 _LEAD = re.compile(
-    r"(?:so|thus|hence|therefore|the|my|final|correct|answer|option|choice|result|value|is|equals|=|:|,|\s|\\[ ,;:])+"
+    r"(?:so|thus|hence|therefore|the|my|final|correct|answer|option|choice|result|value|is|equals"
+    r"|\\therefore|\\implies|\\Rightarrow|=|:|,|\s|\\[ ,;:])+"
     r"(?![A-Za-z])",
     re.IGNORECASE,
 )
@@ -95,7 +97,7 @@ def normal(text: str) -> str:
     text = re.sub(f"[{''.join(_SUBSCRIPTS)}]+", lambda run: "_{" + _mapped(run[0], _SUBSCRIPTS) + "}", text)
     text = _SIZING.sub("", _UNESCAPED_DOLLAR.sub("", _GROUPED_COMMA.sub("{,}", text))).replace("{:}", ":")
     text = _UPRIGHT_NUMBER.sub(lambda found: found[1] + (f"\\text{{{found[2]}}}" if found[2] else ""), text)
-    text = _COSMETIC.sub("", text).replace("...", r"\ldots ")
+    text = _UPRIGHT_SIGN.sub(r"\1", _COSMETIC.sub("", text)).replace("...", r"\ldots ")
     text = _BINOMIAL.sub(r"\\binom", _FRACTION.sub(r"\\frac", text))
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", _UNIT_FRACTION.sub(r"\\text{\1/\2}", text))
     text = " ".join(text.split())
@@ -175,12 +177,14 @@ def words(text: str) -> str | None:
     r"""Return the folded words of a text answer such as `\text{No solution}`, or None.
 
     A parser reads words as products of letters, so that `listen` would equal `silent`. Case, articles and punctuation
-    do not count; "none", "no solution" and "does not exist" say the same.
+    do not count, nor does the order of words joined by commas or "and"; "none", "no solution" and "does not exist" say
+    the same.
     """
     plain = bare(text)
     if not _WORDS.fullmatch(plain) or (_MATHS.fullmatch(plain.replace(" ", "")) and plain == text):
         return None
-    return phrase(plain)
+    parts = re.split(r",| and | or ", plain.casefold())
+    return ", ".join(sorted(filter(None, map(phrase, parts))))
 
 
 def phrase(text: str) -> str:

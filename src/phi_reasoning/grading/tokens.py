@@ -151,6 +151,8 @@ def _word(word: str, before: list[Token], gap: bool) -> Iterator[Token]:
     below_unit = second is not None and last is not None and second.kind == "unit" and last.text in ("/", "*")
     if folded in SEPARATORS:
         yield Token("sign", SEPARATORS[folded], gap)
+    elif folded == "per" and last is not None and last.kind == "unit":
+        yield Token("sign", "/", gap)
     elif word in FUNCTIONS:
         yield Token("function", word, gap)
     elif word in CONSTANTS:

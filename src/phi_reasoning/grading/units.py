@@ -32,7 +32,6 @@ _NAMES: dict[str, dict[str, int | Fraction]] = {
     "radian": {"radian rad": 1},
     "%": {"percent % pct": 1},
     "angle minute": {"arcminute": 1},
-    "speed": {"mph": Fraction(1609344, 3600000), "kph kmh": Fraction(1000, 3600)},
 }  # fmt: skip
 _SQUARE = {"square": 2, "sq": 2, "cubic": 3}
 # Words that say something about the number other than what is counted.
@@ -45,6 +44,7 @@ undefined infinite infinity zero one two three four five six seven eight nine te
 between root roots negative positive
 """
 _NOT_UNITS = frozenset(_SAID_OF_NUMBERS.split())
+_SPEEDS = {"mph": "mi/h", "kph": "km/h", "kmh": "km/h"}
 MULTIPLES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 
 Unit = tuple[tuple[tuple[str, int], ...], Fraction]  # dimensions with exponents, factor
@@ -76,7 +76,7 @@ def _look_up(word: str) -> tuple[str, int, Fraction] | None:
 
 def known(word: str) -> bool:
     """Whether a bare word of two letters or more is a unit."""
-    return _look_up(word) is not None
+    return _look_up(word) is not None or word.lower() in _SPEEDS
 
 
 def reads(text: str) -> bool:
@@ -87,6 +87,7 @@ def reads(text: str) -> bool:
 def parse(text: str) -> Unit | None:
     """Return the dimensions and the factor of a unit such as `cm^2`, `km/h`, `square feet` or `apples`, or None."""
     text = text.replace("\\", " ").replace("{", "").replace("}", "").strip(" .,")
+    text = _SPEEDS.get(text.lower(), text)
     if not text or len(text) > 60:
         return None
     factor, dimensions, sign = Fraction(1), dict[str, int](), 1

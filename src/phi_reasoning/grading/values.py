@@ -76,7 +76,7 @@ def _digits(node: Any) -> int:
         return 0
     count = sum(map(_digits, node))
     if node and node[0] == "pow":
-        count += sum(int(min(abs(value), MAX_PRECISION)) for value in _numbers(node[2]))
+        count += sum(min(int(abs(value)), MAX_PRECISION) for value in _numbers(node[2]))
     return count
 
 
