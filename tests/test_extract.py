@@ -34,6 +34,7 @@ def test_completion_text_takes_strings_and_messages():
         ("<think>\\boxed{5}", ""),
         ("no tags", "no tags"),
         ("<think>a</think>", ""),
+        ("<think>a</think>b<think>c", "b"),
     ],
 )
 def test_only_what_follows_the_last_closing_tag_is_graded(text, graded):
@@ -102,6 +103,11 @@ def test_boxed(text, answer):
         ("answer: 3\nSo the final answer is $7$", "$7$"),
         ("I wonder what the answer is", None),
         ("the answers: 5", None),
+        ("The answer is:\n\n42\n", "42"),
+        ("## Final answer\n$42$", "$42$"),
+        ("#### 42", "42"),
+        ("I add. The answer is 42. I hope so.", "42"),
+        ("The answer is:", None),
     ],
 )
 def test_final_line(text, answer):

@@ -22,6 +22,7 @@ _LETTER_UNIT = re.compile(r"(?<=[0-9}])(?: |\\[ ,;:]|~)+([a-zA-Z](?:\^\{?[23]\}?
 _ANY_INTEGER = re.compile(
     r"[,;]?\s*\(?(?:where|for|with|for (?:any|all|some)|any|,)?\s*([a-zA-Z])\s+(?:is )?(?:an |any |are )?integers?\)?$"
 )
+_TIME = re.compile(r"[0-9]{1,2}(?::[0-9]{2})?\s*[ap]\.?m\.?", re.IGNORECASE)
 _NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _NUMBERS += " seventeen eighteen nineteen twenty"
 _WORDS: dict[str, Node] = {
@@ -41,6 +42,9 @@ def readings(said: str) -> list[Node]:
     for version in dict.fromkeys((said, text.without_lead(said))):
         if (phrase := text.words(version)) is not None:
             found.append(simplify(_WORDS[phrase]) if phrase in _WORDS else ("words", phrase))
+            continue
+        if _TIME.fullmatch(text.bare(version)):
+            found.append(("words", text.phrase(text.bare(version))))
             continue
         if named := text.choice(version):
             found.append(("choice", *named))

@@ -21,9 +21,9 @@ _JOINER = re.compile(
 _JOINER_LENGTH = 70
 _FINAL_LINE = re.compile(
     r"(?:^|(?<=[.!?] ))[ \t*#>_-]*(?:(?:so|thus|hence|therefore)[, \t]+)?(?:(?:the|my)[ \t]+)?"
-    r"(?:(?:final|correct)[ \t]+)?answer(?:[ \t]+is\b|[ \t*_]*[:=])(?:[ \t]+therefore\b)?[ \t*_:=]*(?P<answer>\S.*)$"
+    r"(?:(?:final|correct)[ \t]+)?answer(?:[ \t]+is\b|[ \t*_]*[:=])(?:[ \t]+therefore\b)?[ \t*_:=]*+(?P<answer>\S.*)$"
     r"|^[ \t]*#{4}[ \t]+(?P<hashes>\S.*)$"
-    r"|^[ \t*#>_]*(?:the[ \t]+)?final[ \t]+answer[ \t*_:]*\n\s*(?P<below>\S.*)$",
+    r"|^[ \t*#>_]*(?:the[ \t]+)?(?:final[ \t]+answer(?:[ \t]+is)?|answer[ \t]+is)[ \t*_:]*\n\s*(?P<below>\S.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE_END = re.compile(r"[.!?]\**\s+(?=[A-Z])|[.,;]?\s+(?:because|since|as required|which)\s")
@@ -51,7 +51,7 @@ def after_thinking(text: str) -> str:
     """
     head, close, tail = text.rpartition(CLOSE)
     if close:
-        return tail
+        return tail.partition(OPEN)[0]
     return "" if OPEN in text else text
 
 

@@ -52,6 +52,7 @@ _COSMETIC = re.compile(
     r"\\(?:underline|uline|bm|boldsymbol|textcolor\{\w+\}|color\{\w+\})(?![A-Za-z])|\\[hv]?phantom\{[^{}]*\}|\\checkmark"
     r"|\\(?:text|mathrm)\{[\s.,]*\}"
 )
+_ALL_UPRIGHT = re.compile(r"\\(?:text|textbf|textrm|mathrm)\s*\{([^{}]*)\}\.?")
 _UPRIGHT_SIGN = re.compile(r"\\(?:text|mathrm)\s*\{\s*(\\\$|\^\\circ)\s*\}")
 _UPRIGHT_NUMBER = re.compile(
     r"\\(?:text|mathrm|mathbf|textbf|textrm|mathit|mathsf)\s*\{\s*([+-]?[\d.,/]*\d)\s*([^{}\d]*)\}"
@@ -96,6 +97,8 @@ def normal(text: str) -> str:
     text = re.sub(f"[{''.join(_SUPERSCRIPTS)}]+", lambda run: "^{" + _mapped(run[0], _SUPERSCRIPTS) + "}", text)
     text = re.sub(f"[{''.join(_SUBSCRIPTS)}]+", lambda run: "_{" + _mapped(run[0], _SUBSCRIPTS) + "}", text)
     text = _SIZING.sub("", _UNESCAPED_DOLLAR.sub("", _GROUPED_COMMA.sub("{,}", text))).replace("{:}", ":")
+    if (whole := _ALL_UPRIGHT.fullmatch(text.strip())) and re.search(r"\d", whole[1]):
+        text = whole[1]
     text = _UPRIGHT_NUMBER.sub(lambda found: found[1] + (f"\\text{{{found[2]}}}" if found[2] else ""), text)
     text = _UPRIGHT_SIGN.sub(r"\1", _COSMETIC.sub("", text)).replace("...", r"\ldots ")
     text = _BINOMIAL.sub(r"\\binom", _FRACTION.sub(r"\\frac", text))
