@@ -14,13 +14,14 @@ def main(argv: list[str] | None = None) -> None:
     """Run the recipe on the command line; rerunning it continues where it stopped."""
     recipe = config.load("grpo", argv)
 
-    from trl import GRPOConfig, GRPOTrainer, ModelConfig
+    from trl import GRPOConfig, ModelConfig
 
     from phi_reasoning import grading, lineage, shipped
     from phi_reasoning.data import mixture
     from phi_reasoning.model import adapters, checkpoint, hub
     from phi_reasoning.plugins import Reward
     from phi_reasoning.trainers import push, run
+    from phi_reasoning.trainers.grpo import GRPOTrainer
 
     arguments = recipe.build(GRPOConfig)
     checkpoint.settle_attention(recipe.values, arguments.device, packed=False)
@@ -55,6 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         processing_class=tokenizer,
         peft_config=adapter,
         callbacks=[publisher],
+        trim_padding=recipe.own.trim_padding,
     )
     if adapter and arguments.fp16:
         adapters.widen(trainer.model)

@@ -96,6 +96,9 @@ def test_grpo_over_two_processes_logs_the_whole_batch_sharded_or_not(prepared, d
         assert done.returncode == 0, done.stderr[-3000:]
         # A random model has no thought to close: every completion of both processes says so.
         assert logged(folder, "bad_format", "accuracy") == [1.0, 0.0] * 3
+        # All have the same reward for it, so no group teaches anything, and each has one cause.
+        causes = logged(folder, *(f"groups/{cause}" for cause in ("all_clipped", "all_right", "all_wrong", "other")))
+        assert [sum(causes[step : step + 4]) for step in (0, 4, 8)] == [1.0] * 3 and causes[1::4] == [0.0] * 3
         assert len(list((folder / "completions").glob("*.parquet"))) == 3
     whole, *shards = (logged(tmp_path / name, "reward", "entropy", "kl") for name in ("ddp", "fsdp2", "zero3"))
     for sharded in shards:

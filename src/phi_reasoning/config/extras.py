@@ -59,6 +59,11 @@ def impossible(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "cannot go with fp16: it turns the adapter into float16, whose gradients the loss scaling refuses, "
             "valid: false",
         )
+    averages = {"loss_type": values.get("loss_type") == "bnpo"}
+    averages["top_entropy_quantile"] = values.get("top_entropy_quantile", 1.0) != 1.0
+    for key, over_micro_batches in averages.items():
+        if over_micro_batches and values.get("trim_padding", True):
+            yield key, f"found {values[key]}, which depends on the micro-batches, valid: with trim_padding: false"
     if values.get("push_to_hub"):
         yield from _hub(values)
 

@@ -92,6 +92,9 @@ class GRPORecipe(TrainRecipe):
     max_prompt_length: int | None = field(
         default=None, metadata=about("Tokens; problems whose prompt is longer are left out.", least=1)
     )
+    trim_padding: bool = field(
+        default=True, metadata=about("Order micro-batches by length and compute no padding they can do without.")
+    )
 
 
 @dataclass(kw_only=True)

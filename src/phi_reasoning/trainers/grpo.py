@@ -1,0 +1,265 @@
+"""TRL's GRPO without the arithmetic on padding: the same loss, gradients and metrics.
+
+TRL pads every row of a generation batch to its longest prompt and its longest completion, and runs the reference, the
+old and the current policy over all of it. Here a forward covers the columns that its own rows use, and rows of similar
+length go through together:
+
+- reference and old log-probabilities: the generation batch in order of length, in as many forwards as TRL makes;
+- the policy: the rows of one accumulation window in order of length, the longest first, cut into micro-batches of
+  TRL's size. Each process orders its own rows, so the lengths at one step are alike on all. Where a window spans
+  several generation batches, the rows of each are ordered among themselves.
+
+Generation, rewards, advantages and logged completions come before, in TRL's order. What TRL averages over a
+micro-batch is kept as follows:
+
+- Loss. A sum over rows under a normaliser that no micro-batch changes (`grpo`, `dr_grpo`, `dapo`, `cispo`, `sapo`,
+  `luspo`, `vespo`) does not depend on the grouping. `bnpo`, `top_entropy_quantile` below 1 and the load-balancing loss
+  of a mixture of experts do, and are refused.
+- Metrics. At the end of the window TRL's own code computes them once more for its own micro-batches, from the
+  log-probabilities and entropies that the forwards left; no model runs for it.
+- Entropy bonus, the one exception: TRL averages entropy over each micro-batch, so a token weighs more or less with the
+  company it is in. Here the average is over the tokens of the process's window (of its part in one generation batch),
+  which is what TRL computes when the window is one micro-batch.
+
+Two limits. With dropout the noise falls on other tokens, nothing else changes. And left padding is dropped, so a model
+must not count absolute positions from the left edge of the batch; rotary ones are relative, and differ by rounding.
+
+The methods overridden are private in TRL. Their code is compared with that of the version this was written against,
+and a difference stops the run before it trains.
+"""
+
+import hashlib
+import inspect
+import math
+from collections import defaultdict
+from typing import Any
+
+import torch
+import trl
+from accelerate.utils import gather_object
+from torch.nn.functional import pad
+
+from phi_reasoning.errors import InputError
+from phi_reasoning.trainers import groups
+
+# Of every method whose behaviour is relied upon: a digest of its code, comments left out.
+CHECKED_WITH = "1.16.0"
+DIGESTS = {
+    "_prepare_inputs": "d8617f874014",
+    "_get_per_token_logps_and_entropies": "ddcb878f6df4",
+    "_compute_loss": "765e782ef258",
+    "compute_loss": "c8a3316de929",
+    "training_step": "ba3a469495fc",
+}
+
+Batch = dict[str, torch.Tensor]
+
+
+class GRPOTrainer(trl.GRPOTrainer):
+    """`trl.GRPOTrainer` that skips padding and names why a group taught nothing.
+
+    Args:
+        trim_padding: Trim every forward and order micro-batches by length; False leaves TRL's as they are.
+        arguments: What TRL takes.
+
+    Raises:
+        InputError: `trim_padding` with a loss that depends on the grouping, with images, or with a TRL whose methods
+            have changed.
+    """
+
+    _metrics: dict[str, defaultdict[str, list[float]]]
+    _entropy_bonus_enabled: bool
+
+    def __init__(self, *arguments: Any, trim_padding: bool = True, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.trim_padding = trim_padding
+        # Micro-batches whose rows may change places: those of one optimizer step and one generation batch.
+        self._window = math.gcd(self.args.gradient_accumulation_steps, self.args.steps_per_generation)
+        self._orders: list[torch.Tensor] = []  # per window, stock row numbers in order of length
+        self._sorted_inputs: list[Batch] = []  # what TRL calls _buffered_inputs, in that order
+        self._forward: tuple[torch.Tensor, torch.Tensor] | None = None  # of the last micro-batch, with gradients
+        self._forwards: list[tuple[torch.Tensor, torch.Tensor]] = []  # of the window so far, without
+        self._replayed: tuple[torch.Tensor, torch.Tensor] | None = None
+        if trim_padding:
+            self._refuse_what_depends_on_the_grouping()
+            check_trl()
+
+    def _refuse_what_depends_on_the_grouping(self) -> None:
+        for found, applies in {
+            "loss_type: bnpo": self.loss_type == "bnpo",
+            f"top_entropy_quantile: {self.top_entropy_quantile}": self.top_entropy_quantile < 1.0,
+            "a mixture of experts with a load-balancing loss": self.aux_loss_enabled,
+            "a model that sees images": self._is_vlm,
+        }.items():
+            if applies:
+                raise InputError(f"trim_padding: found true with {found}, valid: false")
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+    ) -> torch.Tensor:
+        """Return TRL's rewards, (rows of all processes, rewards), and log why groups have no spread."""
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        # Two rewards that grade alike log the column twice.
+        outcomes = self._pending_extra_logs.get("outcome", [None] * len(prompts))[: len(prompts)]
+        totals = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)
+        totals[rewards.isnan().all(dim=1)] = torch.nan
+        shares = groups.shares_without_spread(
+            totals.tolist(),
+            gather_object(outcomes),
+            gather_object([ids[-1] not in ends for ids in completion_ids_list]),
+            self.num_generations if self.model.training else self.num_generations_eval,
+        )
+        for name, share in shares.items():
+            self._log_metric(f"groups/{name}", share)
+        return rewards
+
+    def _prepare_inputs(self, generation_batch: Any) -> Batch:
+        """Return the micro-batch of this step, of rows in order of length."""
+        stock = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if not self._reorders():
+            return inputs
+        if self._buffered_inputs is not stock:
+            self._order_by_length()
+        return self._sorted_inputs[self._step % self.args.steps_per_generation]
+
+    def _reorders(self) -> bool:
+        return self.trim_padding and self._window > 1 and self.model.training
+
+    def _order_by_length(self) -> None:
+        self._orders, self._sorted_inputs = [], []
+        for start in range(0, self.args.steps_per_generation, self._window):
+            stock = self._buffered_inputs[start : start + self._window]
+            rows = {
+                key: torch.cat([batch[key] for batch in stock]) if value.ndim else value
+                for key, value in stock[0].items()
+            }
+            order = _longest_first(torch.cat([rows["prompt_mask"], rows["completion_mask"]], dim=1))
+            self._orders.append(order)
+            for part in order.split(len(stock[0]["prompt_ids"])):
+                self._sorted_inputs.append({key: value[part] if value.ndim else value for key, value in rows.items()})
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **others: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """Return log-probabilities and entropies, (rows, logits_to_keep), 0 at padding as in TRL."""
+        if self._replayed is not None:
+            return (*self._replayed, None)
+        forward = super()._get_per_token_logps_and_entropies
+        if not self.trim_padding:
+            return forward(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy=compute_entropy, **others
+            )
+        order = _longest_first(attention_mask)
+        logps, entropies = [], []
+        for part in order.split(batch_size or len(order)):
+            start, stop = self._used_columns(attention_mask[part], logits_to_keep)
+            missing = attention_mask.size(1) - stop
+            part_logps, part_entropies, _ = forward(
+                model,
+                input_ids[part, start:stop],
+                attention_mask[part, start:stop],
+                logits_to_keep - missing,
+                compute_entropy=compute_entropy,
+            )
+            logps.append(pad(part_logps, (0, missing)))
+            if compute_entropy:
+                entropies.append(pad(part_entropies, (0, missing)))
+        back = order.argsort()
+        if not compute_entropy:
+            return torch.cat(logps)[back], None, None
+        self._forward = torch.cat(logps)[back], torch.cat(entropies)[back]
+        return (*self._forward, None)
+
+    def _used_columns(self, mask: torch.Tensor, completion: int) -> tuple[int, int]:
+        """Return the first column that a row uses and the one after the last, `pad_to_multiple_of` kept."""
+        width, multiple = mask.size(1), self.pad_to_multiple_of or 1
+        used = mask.any(dim=0).nonzero()
+        # One column each of prompt and completion stays: the slice [-0:] would be everything.
+        before = max(1, width - completion - int(used[0]))
+        after = max(1, int(used[-1]) + 1 - (width - completion))
+        before, after = (math.ceil(columns / multiple) * multiple for columns in (before, after))
+        return max(0, width - completion - before), min(width, width - completion + after)
+
+    def _compute_loss(self, model: Any, inputs: Batch) -> torch.Tensor:
+        """Return the micro-batch's share of TRL's loss; the metrics follow at the end of the window."""
+        if not self._reorders():
+            return super()._compute_loss(model, inputs)
+        metrics, bonus = self._metrics, self._entropy_bonus_enabled
+        self._metrics, self._entropy_bonus_enabled = {"train": defaultdict(list)}, False
+        loss = super()._compute_loss(model, inputs)
+        self._metrics, self._entropy_bonus_enabled = metrics, bonus
+
+        assert self._forward is not None
+        logps, entropies = self._forward
+        self._forward = None
+        if bonus:
+            loss = loss - self._entropy_bonus(entropies, inputs)
+        self._forwards.append((logps.detach(), entropies.detach()))
+        if (self._step + 1) % self._window == 0:
+            self._log_window(model)
+        return loss
+
+    def _entropy_bonus(self, entropies: torch.Tensor, inputs: Batch) -> torch.Tensor:
+        """Return the coefficient times this micro-batch's part of the window's mean entropy per token."""
+        if self.use_adaptive_entropy and self._last_world_entropy > self.args.entropy_target:
+            return torch.zeros_like(entropies).sum()
+        start = self._step % self.args.steps_per_generation // self._window * self._window
+        window = sum(_loss_mask(batch).sum() for batch in self._buffered_inputs[start : start + self._window])
+        share = self._window / self.current_gradient_accumulation_steps
+        return self.entropy_coef * share * (entropies * _loss_mask(inputs)).sum() / window.clamp(min=1)
+
+    @torch.no_grad()
+    def _log_window(self, model: Any) -> None:
+        """Let TRL log the window's metrics over its own micro-batches."""
+        window = self._step % self.args.steps_per_generation // self._window
+        back = self._orders[window].argsort()
+        stock = self._buffered_inputs[window * self._window : (window + 1) * self._window]
+        logps, entropies = (
+            torch.cat(parts)[back].split(len(stock[0]["prompt_ids"])) for parts in zip(*self._forwards, strict=True)
+        )
+        self._forwards = []
+        # TRL adapts the entropy coefficient when gradients are due, which must be once a step.
+        due = self.accelerator.sync_gradients
+        for index, inputs in enumerate(stock):
+            self.accelerator.sync_gradients = due and index == len(stock) - 1
+            self._replayed = logps[index], entropies[index]
+            super()._compute_loss(model, inputs)
+        self._replayed = None
+
+
+def _longest_first(mask: torch.Tensor) -> torch.Tensor:
+    return mask.sum(dim=1).argsort(descending=True, stable=True)
+
+
+def _loss_mask(batch: Batch) -> torch.Tensor:
+    return batch["completion_mask"] * batch["tool_mask"] if "tool_mask" in batch else batch["completion_mask"]
+
+
+def digest(method: Any) -> str:
+    """Return a digest of a method's code without comments and indentation."""
+    lines = (line.strip() for line in inspect.getsource(method).splitlines())
+    return hashlib.sha256("\n".join(line for line in lines if line and line[0] != "#").encode()).hexdigest()[:12]
+
+
+def check_trl() -> None:
+    """Compare the methods relied upon with those of the version checked.
+
+    Raises:
+        InputError: one of them has changed.
+    """
+    for name, expected in DIGESTS.items():
+        method = getattr(trl.GRPOTrainer, name, None)
+        if method is None or digest(method) != expected:
+            raise InputError(
+                f"trim_padding: found true with TRL {trl.__version__}, whose GRPOTrainer.{name} is not that of "
+                f"{CHECKED_WITH}; valid: false, or trl=={CHECKED_WITH}"
+            )
