@@ -126,6 +126,8 @@ def _log(
         log_metric("bad_format", float(not think))
         if verdict is not None:
             log_metric("accuracy", float(verdict.correct))
+            log_metric("unparsed", float(verdict.outcome == "unparsed"))
+            log_metric("grading_timeout", float(verdict.outcome == "timeout"))
             log_metric("length_right" if verdict.correct else "length_wrong", float(length))
 
 

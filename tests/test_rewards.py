@@ -145,6 +145,8 @@ def test_metrics_are_logged_once_a_completion():
     )
     assert metrics == {
         "accuracy": [1.0, 0.0, 0.0],
+        "unparsed": [0.0, 0.0, 1.0],
+        "grading_timeout": [0.0, 0.0, 0.0],
         "length_right": [10.0],
         "length_wrong": [20.0, 30.0],
         "clipped": [0.0, 0.0, 1.0, 0.0],

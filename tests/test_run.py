@@ -54,5 +54,5 @@ def test_log_drops_what_a_resumed_run_repeats(tmp_path):
     assert path.read_text().splitlines() == lines[:2]
     state.global_step = 3
     log.on_log(arguments, state, TrainerControl(), logs={"loss": "0.5", "kl": float("nan"), "x": None})
-    log.on_log(arguments, state, TrainerControl(), logs={"train_runtime": 1.0})
+    log.on_log(arguments, state, TrainerControl(), logs={"train_loss": 1.0, "train_runtime": 1.0})
     assert json.loads(path.read_text().splitlines()[2]) == {"step": 3, "loss": 0.5, "kl": None, "x": None}

@@ -74,7 +74,7 @@ class RunLog(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Append the metrics of a step; the summary at the end of training is no step."""
-        if state.is_world_process_zero and logs and "train_runtime" not in logs:
+        if state.is_world_process_zero and logs and "train_loss" not in logs:
             with Path(args.output_dir, LOG).open("a") as file:
                 file.write(json.dumps({"step": state.global_step, **_numbers(logs)}) + "\n")
 
