@@ -12,7 +12,7 @@ VERBS = {"prepare", "curate", "sft", "grpo", "merge", "eval", "compare", "report
 PARTS = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
 PARTS |= {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
 DEPENDENCIES = """
-accelerate bitsandbytes bs4 datasets datatrove deepspeed evaluate flash_attn httpx huggingface_hub
+accelerate bitsandbytes bs4 datasets datatrove deepspeed evaluate flash_attn httpx httpx2 huggingface_hub
 jinja2 kernels liger_kernel math_verify matplotlib numpy openai packaging pandas peft playwright pyarrow pytest
 safetensors tokenizers torch tqdm trackio transformers trl vllm wandb yaml
 """
@@ -24,8 +24,9 @@ ALLOWED = {
     "shipped": set(),
     "errors": set(),
     "tasks": {"grading", "errors"},
-    "data": {"grading", "tasks", "errors"},
-    "evaluation": {"grading", "tasks", "errors"},
+    "generation": {"errors"},
+    "data": {"generation", "grading", "tasks", "errors"},
+    "evaluation": {"generation", "grading", "tasks", "errors"},
     "trainers": {"errors", "lineage", "model"},
     "model": {"errors", "lineage"},
     "lineage": {"errors"},
@@ -34,7 +35,18 @@ ALLOWED = {
     "demo": {"config", "shipped", "errors"},
     "fidelity": {"config", "plugins", "shipped", "errors"},
 }
-FOR_VERBS = {"config", "model", "data", "evaluation", "trainers", "grading", "tasks", "lineage", "plugins"}
+FOR_VERBS = {
+    "config",
+    "model",
+    "data",
+    "evaluation",
+    "generation",
+    "trainers",
+    "grading",
+    "tasks",
+    "lineage",
+    "plugins",
+}
 FOR_VERBS |= {"shipped", "errors", "diagnosis"}
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -6,26 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from phi_reasoning.config.judge import JudgeConfig
-from phi_reasoning.config.schema import KeyPath
+from phi_reasoning.config.models import Dtype
+from phi_reasoning.config.schema import KeyPath, about
 
 Conflicts = Iterator[tuple[KeyPath, str]]
-Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 # The Hub's own rules; a name that breaks them would end in another repository's address.
 REPO_ID = re.compile(
     r"(?!.*(?:--|\.\.))(?!.*\.git$)(?:[a-z0-9_][\w.-]{0,95}/)?[a-z0-9_](?:[\w.-]{0,94}[a-z0-9_])?", re.ASCII | re.I
 )
 BRANCH = re.compile(r"(?!.*(?:\.\.|//))\w(?:[\w./+-]*[\w+-])?", re.ASCII)
-
-
-def about(help: str, **rules: Any) -> dict[str, Any]:
-    """Describe a key.
-
-    Args:
-        help: What `--help` says.
-        rules: Limits on the value (above, least, most, filled), and under `reads` what it names on disk: file, folder,
-            model or data.
-    """
-    return {"help": help, **rules}
 
 
 @dataclass(kw_only=True)

@@ -12,6 +12,17 @@ KeyPath = tuple[str | int, ...]
 NAMES: dict[Any, str] = {bool: "true or false", type(None): "null", dict: "mapping", Any: "anything"}
 
 
+def about(help: str, **rules: Any) -> dict[str, Any]:
+    """Describe a key.
+
+    Args:
+        help: What `--help` says.
+        rules: Limits on the value (above, least, most, filled), and under `reads` what it names on disk: file, folder,
+            model or data.
+    """
+    return {"help": help, **rules}
+
+
 def is_union(hint: Any) -> bool:
     return get_origin(hint) in (Union, types.UnionType)
 

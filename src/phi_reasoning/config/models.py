@@ -1,0 +1,86 @@
+"""Models that answer: on a server that speaks OpenAI's chat completions, or loaded into this process."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Literal
+from urllib.parse import urlsplit
+
+from phi_reasoning.config.schema import KeyPath, about
+
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*", re.ASCII)
+# The keys that only one kind of model has.
+SERVED = {"api_key_env", "concurrency", "requests_per_minute", "timeout", "retries", "first_wait", "longest_wait"}
+SERVED |= {"model", "price_in", "price_out"}
+LOADED = {"revision", "engine", "dtype", "batch_size"}
+
+
+@dataclass(kw_only=True)
+class ModelSource:
+    """A model that answers requests: either `base_url` with `model`, or `model_name_or_path`."""
+
+    base_url: str | None = field(
+        default=None, metadata=about("Address of an OpenAI-compatible server, up to its /v1.", filled=True)
+    )
+    model: str | None = field(default=None, metadata=about("Name of the model on the server.", filled=True))
+    api_key_env: str | None = field(
+        default=None, metadata=about("Environment variable that holds the server's key; by default none is sent.")
+    )
+    concurrency: int = field(default=64, metadata=about("Requests under way at once.", least=1, most=10_000))
+    requests_per_minute: float | None = field(
+        default=None, metadata=about("Most requests started in a minute, tries included.", above=0)
+    )
+    timeout: float = field(default=1800.0, metadata=about("Seconds that one whole answer may take.", above=0))
+    retries: int = field(default=8, metadata=about("Further tries of a request that failed.", least=0, most=100))
+    first_wait: float = field(
+        default=1.0, metadata=about("Seconds before the first further try; each wait doubles.", least=0)
+    )
+    longest_wait: float = field(
+        default=60.0, metadata=about("Longest wait in seconds; a server that asks for more stops the run.", least=0)
+    )
+    price_in: float | None = field(default=None, metadata=about("Price of a million prompt tokens.", least=0))
+    price_out: float | None = field(default=None, metadata=about("Price of a million answer tokens.", least=0))
+    model_name_or_path: str | None = field(
+        default=None, metadata=about("Model to load into this process.", filled=True, reads="model")
+    )
+    revision: str | None = field(default=None, metadata=about("Its Hub commit, tag or branch."))
+    engine: Literal["transformers", "vllm"] = field(default="transformers", metadata=about("What runs it."))
+    dtype: Dtype = field(default="auto", metadata=about("Number format of the weights."))
+    batch_size: int = field(default=64, metadata=about("Answers written at once.", least=1))
+
+    def conflicts(self) -> Iterator[tuple[KeyPath, str]]:
+        if (self.base_url is None) == (self.model_name_or_path is None):
+            found = "neither" if self.base_url is None else "both"
+            yield ("base_url",), f"found {found} of it and model_name_or_path, valid: exactly one"
+            return
+        kind, foreign = ("model_name_or_path", SERVED) if self.base_url is None else ("base_url", LOADED)
+        for entry in fields(self):
+            if entry.name in foreign and getattr(self, entry.name) != entry.default:
+                yield (entry.name,), f"means nothing with {kind}, valid: without it"
+        if self.base_url is not None:
+            yield from self._address(self.base_url)
+            if self.model is None:
+                yield ("model",), "missing key, valid: the name that the server knows the model by"
+        # The text never holds the value, which may be the key itself.
+        if self.api_key_env is not None and not VARIABLE.fullmatch(self.api_key_env):
+            text = (
+                "found something else than the name of an environment variable, valid: a name such as OPENAI_API_KEY"
+            )
+            yield ("api_key_env",), text
+        if (self.price_in is None) != (self.price_out is None):
+            yield ("price_in",), "found one price, valid: price_in and price_out, or neither"
+
+    def _address(self, text: str) -> Iterator[tuple[KeyPath, str]]:
+        valid = "valid: an address such as http://127.0.0.1:8000/v1"
+        try:
+            parts = urlsplit(text)
+            plain = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+        except ValueError:
+            yield ("base_url",), f"found no address, {valid}"
+            return
+        if parts.username or parts.password or parts.query or parts.fragment:
+            # Recipes are written beside every result.
+            yield ("base_url",), f"holds credentials, a query or a fragment, {valid}, and the key in api_key_env"
+        elif not plain:
+            yield ("base_url",), f"found {text[:80]!r}, {valid}"

@@ -1,0 +1,134 @@
+"""Models that answer, behind one interface: a server, or a model loaded into this process."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+Finish = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One completion to be sampled; n samples of a prompt are n requests with n seeds.
+
+    Attributes:
+        messages: The conversation, each message with `role` and `content`.
+        seed: From 0 to 2^63 - 1. Two requests that differ in nothing are one request, with one reply.
+        temperature: 0 is greedy.
+        top_p: Nucleus, above 0 and at most 1.
+        top_k: Candidates; 0 is all, and is not sent to a server.
+        max_tokens: Longest answer.
+    """
+
+    messages: Sequence[Mapping[str, str]]
+    seed: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_tokens: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", tuple(dict(message) for message in self.messages))
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed {self.seed} is outside 0 to 2^63 - 1, which is what servers take")
+
+    def key(self, model: str) -> str:
+        """Return the hash that names this request to `model`, as 64 hexadecimal digits."""
+        text = json.dumps([model, asdict(self)], sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What came of a request.
+
+    Attributes:
+        text: The answer; with a server that parts thought and answer, only the answer. Empty after an error.
+        thought: The thought, where the server hands it over by itself; otherwise None, and tags stay in `text`.
+        finish: `stop` by itself, `length` cut at `max_tokens`, `error` no answer: this request, and not the server, is
+            at fault, so that asking again will not help.
+        reason: Why there was an error, in a line.
+        prompt_tokens: None where the server does not say.
+        completion_tokens: Thought included; None where the server does not say.
+    """
+
+    text: str
+    finish: Finish
+    thought: str | None = None
+    reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass
+class Usage:
+    """What replies have used up; `unknown` are those without a count of their tokens."""
+
+    replies: int = 0
+    errors: int = 0
+    unknown: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, reply: Reply) -> None:
+        self.replies += 1
+        self.errors += reply.finish == "error"
+        self.unknown += reply.finish != "error" and None in (reply.prompt_tokens, reply.completion_tokens)
+        self.prompt_tokens += reply.prompt_tokens or 0
+        self.completion_tokens += reply.completion_tokens or 0
+
+    def cost(self, price_in: float | None, price_out: float | None) -> float | None:
+        """Return the price of the counted tokens, from prices of a million; None without prices."""
+        if price_in is None or price_out is None:
+            return None
+        return (self.prompt_tokens * price_in + self.completion_tokens * price_out) / 1e6
+
+
+class Engine(Protocol):
+    """Whatever answers requests.
+
+    Attributes:
+        name: The model, without its address: part of the key of a request.
+        usage: What the replies of this process have used up.
+    """
+
+    name: str
+    usage: Usage
+
+    def generate(self, requests: Sequence[Request], done: Callable[[int, Reply], None] | None = None) -> list[Reply]:
+        """Return the replies in the order of `requests`.
+
+        Args:
+            requests: What to ask.
+            done: Called with the index of a request and its reply as soon as it is there, in any order, from one
+                thread at a time.
+
+        Raises:
+            InputError: the engine cannot answer, whatever it is asked; replies so far went to `done`.
+        """
+        ...
+
+
+def open(settings: Any, where: str = "model") -> Engine:
+    """Return the engine of a `ModelSource`. Nothing is loaded and no address is opened before the first request.
+
+    Args:
+        settings: A `phi_reasoning.config.models.ModelSource`.
+        where: Its place in the recipe, for error messages, such as `models.base`.
+
+    Raises:
+        InputError: the environment lacks a key or a package that the settings name.
+    """
+    if settings.base_url is not None:
+        from phi_reasoning.generation.endpoint import Endpoint
+
+        return Endpoint(settings, where)
+    if settings.engine == "vllm":
+        from phi_reasoning.generation.local_vllm import VLLM
+
+        return VLLM(settings, where)
+    from phi_reasoning.generation.local import Local
+
+    return Local(settings, where)
