@@ -6,8 +6,9 @@ from transformers import AutoModelForCausalLM
 
 from phi_reasoning import eval as eval_verb
 from phi_reasoning.config.keys import EvalTask
-from phi_reasoning.evaluation import runs, sampling
+from phi_reasoning.evaluation import runs
 from phi_reasoning.evaluation.questions import questions
+from phi_reasoning.generation import sampling
 
 SETTINGS = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 12}
 

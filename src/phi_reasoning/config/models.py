@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from phi_reasoning.config.schema import KeyPath, about
@@ -12,7 +12,7 @@ Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*", re.ASCII)
 # The keys that only one kind of model has.
 SERVED = {"api_key_env", "concurrency", "requests_per_minute", "timeout", "retries", "first_wait", "longest_wait"}
-SERVED |= {"model", "price_in", "price_out"}
+SERVED |= {"model", "extra_body", "price_in", "price_out"}
 LOADED = {"revision", "engine", "dtype", "batch_size"}
 
 
@@ -39,6 +39,10 @@ class ModelSource:
     longest_wait: float = field(
         default=60.0, metadata=about("Longest wait in seconds; a server that asks for more stops the run.", least=0)
     )
+    extra_body: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=about("Further fields of each request, such as chat_template_kwargs; null takes one out."),
+    )
     price_in: float | None = field(default=None, metadata=about("Price of a million prompt tokens.", least=0))
     price_out: float | None = field(default=None, metadata=about("Price of a million answer tokens.", least=0))
     model_name_or_path: str | None = field(
@@ -55,8 +59,9 @@ class ModelSource:
             yield ("base_url",), f"found {found} of it and model_name_or_path, valid: exactly one"
             return
         kind, foreign = ("model_name_or_path", SERVED) if self.base_url is None else ("base_url", LOADED)
+        default = ModelSource()
         for entry in fields(self):
-            if entry.name in foreign and getattr(self, entry.name) != entry.default:
+            if entry.name in foreign and getattr(self, entry.name) != getattr(default, entry.name):
                 yield (entry.name,), f"means nothing with {kind}, valid: without it"
         if self.base_url is not None:
             yield from self._address(self.base_url)

@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from phi_reasoning import tasks
 from phi_reasoning.errors import InputError
 from phi_reasoning.evaluation.questions import Question, seed_of
-from phi_reasoning.evaluation.sampling import sampler
+from phi_reasoning.generation import local
 from phi_reasoning.grading import extract
 
 RESULTS = "results.jsonl"
@@ -73,36 +72,10 @@ def _complete(
     sampling: dict[str, Any],
 ) -> list[tuple[list[int], bool]]:
     """Return each completion's token ids without padding, and whether it ended by itself."""
-    texts = [rendered(tokenizer, question) for question, _ in batch]
     # The template writes every special token itself.
-    inputs = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
-    inputs = inputs.to(model.device)
-    ends = _end_ids(model, tokenizer)
-    limit = sampling["max_new_tokens"]
-    with torch.inference_mode():
-        output = model.generate(
-            **inputs,
-            generation_config=GenerationConfig(
-                do_sample=False, max_new_tokens=limit, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
-            ),
-            logits_processor=sampler(
-                [seed_of(question, run, seed) for question, run in batch],
-                temperature=sampling["temperature"],
-                top_k=sampling["top_k"],
-                top_p=sampling["top_p"],
-                device=model.device,
-            ),
-        )
-    found = []
-    for row in output[:, inputs["input_ids"].shape[1] :].tolist():
-        stop = next((i for i, token in enumerate(row) if token in ends), None)
-        found.append((row, False) if stop is None else (row[: stop + 1], True))
-    return found
-
-
-def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    ids = model.generation_config.eos_token_id
-    return sorted({tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [] if ids is None else [ids])})
+    prompts = tokenizer([rendered(tokenizer, question) for question, _ in batch], add_special_tokens=False)
+    seeds = [seed_of(question, run, seed) for question, run in batch]
+    return local.complete(model, tokenizer, prompts["input_ids"], seeds, **sampling)
 
 
 def _records(

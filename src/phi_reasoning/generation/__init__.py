@@ -9,6 +9,11 @@ from typing import Any, Literal, Protocol
 Finish = Literal["stop", "length", "error"]
 
 
+def encodable(text: str) -> str:
+    """Replace lone surrogates, which JSON can spell, and neither UTF-8 nor a tokenizer can."""
+    return text.encode("utf-8", "replace").decode()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One completion to be sampled; n samples of a prompt are n requests with n seeds.
@@ -30,7 +35,8 @@ class Request:
     max_tokens: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "messages", tuple(dict(message) for message in self.messages))
+        clean = tuple({key: encodable(value) for key, value in message.items()} for message in self.messages)
+        object.__setattr__(self, "messages", clean)
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed {self.seed} is outside 0 to 2^63 - 1, which is what servers take")
 
@@ -90,7 +96,7 @@ class Engine(Protocol):
     """Whatever answers requests.
 
     Attributes:
-        name: The model, without its address: part of the key of a request.
+        name: The model and what else shapes its answers, without its address: part of the key of a request.
         usage: What the replies of this process have used up.
     """
 

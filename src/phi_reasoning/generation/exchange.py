@@ -1,0 +1,136 @@
+"""One request and one answer of OpenAI's chat completions: what is sent, and what each answer means."""
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from phi_reasoning.errors import InputError
+from phi_reasoning.generation import Finish, Reply, Request, encodable
+
+# Statuses of a request that no other try will mend, while another request may well be answered.
+REFUSED = {400, 413, 422}
+# Statuses below 500 that another try may mend.
+PASSING = {408, 409, 425, 429}
+FINISHES: dict[str | None, Finish] = {"stop": "stop", None: "stop", "eos": "stop", "length": "length"}
+
+
+class Passing(Exception):
+    """A failure that another try may mend.
+
+    Args:
+        reason: What happened, in a line.
+        wait: Seconds that the server wants to be left alone.
+        slow: The whole time allowed for an answer went by, so that many tries take hours.
+    """
+
+    def __init__(self, reason: str, wait: float = 0.0, *, slow: bool = False):
+        super().__init__(reason)
+        self.wait, self.slow = wait, slow
+
+
+class Refused(Exception):
+    """The server does not take this request."""
+
+
+def body(model: str, request: Request, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is posted; `extra` adds fields, and takes out those it sets to None."""
+    fields = {
+        "model": model,
+        "messages": list(request.messages),
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "max_tokens": request.max_tokens,
+        "seed": request.seed,
+        # Not OpenAI's own, so only sent when it says something.
+        **({"top_k": request.top_k} if request.top_k else {}),
+        **extra,
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def reply(status: int, headers: Mapping[str, str], content: bytes, where: str) -> Reply:
+    """Return the reply in an answer.
+
+    Args:
+        status: HTTP status.
+        headers: With names in lower case, or a mapping that does not mind.
+        content: The whole body.
+        where: The model's place in the recipe.
+
+    Raises:
+        Passing: another try may do better.
+        Refused: this request is at fault.
+        InputError: no request will be answered.
+    """
+    if status == 200:
+        return _completion(content)
+    says = f"{status}: {_message(content)}"
+    if status in REFUSED:
+        raise Refused(says)
+    if 300 <= status < 400:
+        # Followed, it would take the key and the prompts to an address that the recipe does not name.
+        target = headers.get("location", "nowhere")[:200]
+        raise InputError(f"{where}.base_url: found a redirect to {target}, valid: the address that answers")
+    if status in (401, 403):
+        raise InputError(f"{where}.api_key_env: the server does not let us in ({says}), valid: a key that it takes")
+    if status == 429 and b"insufficient_quota" in content:
+        raise InputError(f"{where}.api_key_env: the account has run dry ({says}), valid: one that can pay")
+    if status >= 500 or status in PASSING:
+        raise Passing(says, _retry_after(headers))
+    raise InputError(
+        f"{where}.base_url: the server does not know what it is asked ({says}), valid: an address that ends before "
+        "/chat/completions, and a model that it serves"
+    )
+
+
+def _completion(content: bytes) -> Reply:
+    try:
+        answer = json.loads(content)
+        choice = answer["choices"][0]
+        message = choice["message"]
+        text, thought = message.get("content"), message.get("reasoning_content") or message.get("reasoning")
+        finish, usage = choice.get("finish_reason"), answer.get("usage") or {}
+        if not (isinstance(text, str | None) and isinstance(thought, str | None) and isinstance(finish, str | None)):
+            raise TypeError
+        asked, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        raise Passing(f"malformed answer: {_message(content)}") from None
+    known = finish in FINISHES
+    return Reply(
+        text=encodable(text or "") if known else "",
+        thought=encodable(thought) if thought and known else None,
+        finish=FINISHES.get(finish, "error"),
+        reason=None if known else encodable(f"finish_reason {finish}"[:200]),
+        prompt_tokens=asked,
+        completion_tokens=written,
+    )
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _message(content: bytes) -> str:
+    """Return what the server says about an error, in a short line."""
+    text = content[:2000].decode("utf-8", "replace")
+    try:
+        found = json.loads(content)
+        found = found.get("error", found)
+        text = found if isinstance(found, str) else found.get("message") or found.get("detail") or text
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    return encodable(" ".join(str(text).split()))[:200] or "an empty body"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds that Retry-After asks for, given as a number or as a date; 0 without one."""
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
