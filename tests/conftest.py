@@ -1,5 +1,6 @@
 """Everything the tests train on is made here, offline: a tiny phi-4 prepared by the real verb, and a few rows."""
 
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -55,3 +56,19 @@ def data(tmp_path_factory) -> Path:
     ]
     curate.main(["--output_dir", str(folder), "--sets", json.dumps(sets)])
     return folder
+
+
+@pytest.fixture(scope="session")
+def chat_servers():
+    """The class of a server that speaks chat completions; see tests/generation/server.py."""
+    spec = importlib.util.spec_from_file_location("chat_server", ROOT / "tests/generation/server.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.ChatServer
+
+
+@pytest.fixture
+def chat_server(chat_servers):
+    """A running server that speaks chat completions."""
+    with chat_servers() as server:
+        yield server

@@ -1,0 +1,161 @@
+"""A small server that speaks chat completions, answers deterministically, and fails as it is told to."""
+
+import hashlib
+import json
+import re
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PROBLEM = re.compile(r"(\d+) ([+*-]) (\d+)")
+
+
+def share(*parts):
+    """Return a number from 0 to 1 that depends on the parts alone."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4]) / 2**32
+
+
+class ChatServer(ThreadingHTTPServer):
+    """Solves the first `a + b`, `a - b` or `a * b` of the last message, wrongly in `error_rate` of the (prompt, seed).
+
+    Set `answer` to a function of the posted body for other answers: it returns the text, or (thought, text).
+
+    What a request meets is the next of `faults`, else the value in `poisoned` whose key is in its last message, else
+    `always`:
+        None                   an answer, after `delay` seconds
+        429                    that status
+        (429, {"retry-after": "1"}, "text")   a status, headers, and a message
+        b"..."                 that body, with status 200
+        "cut" "drop" "silent" "drip"   half a body; no byte at all; nothing, for ever; a byte now and then, for ever
+
+    `bodies`, `times` and `headers` hold what came, `most` the most requests under way at once.
+    """
+
+    daemon_threads, request_queue_size = True, 1024
+
+    def __init__(self, key=None, error_rate=0.0):
+        super().__init__(("127.0.0.1", 0), Chat)
+        self.url = f"http://127.0.0.1:{self.server_port}/v1"
+        self.key, self.error_rate, self.delay, self.answer = key, error_rate, 0.0, self.solve
+        self.faults, self.poisoned, self.always = [], {}, None
+        self.bodies, self.times, self.headers, self.most, self.now = [], [], [], 0, 0
+        self.lock, self.closing = threading.Lock(), threading.Event()
+        self.usage = True
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *error):
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+
+    @property
+    def prompts(self):
+        return [body["messages"][-1]["content"] for body in self.bodies]
+
+    def solve(self, body):
+        prompt = body["messages"][-1]["content"]
+        found = PROBLEM.search(prompt)
+        if not found:
+            return "I do not know."
+        a, sign, b = int(found[1]), found[2], int(found[3])
+        right = {"+": a + b, "-": a - b, "*": a * b}[sign]
+        wrong = share(prompt, body.get("seed")) < self.error_rate
+        return f"<think>{a} {sign} {b}</think>\\boxed{{{right + wrong}}}"
+
+    def fault(self, body):
+        with self.lock:
+            if self.faults:
+                return self.faults.pop(0)
+        prompt = body["messages"][-1]["content"]
+        return next((fault for text, fault in self.poisoned.items() if text in prompt), self.always)
+
+
+class Chat(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        server = self.server
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with server.lock:
+            server.now += 1
+            server.most = max(server.most, server.now)
+            server.bodies.append(body)
+            server.times.append(time.monotonic())
+            server.headers.append(dict(self.headers))
+        try:
+            self.meet(body)
+        except OSError:
+            self.close_connection = True  # the client has gone
+        finally:
+            with server.lock:
+                server.now -= 1
+
+    def meet(self, body):
+        server = self.server
+        if self.path != "/v1/chat/completions":
+            return self.send(404, {}, {"detail": "Not Found"})
+        if server.key is not None and self.headers.get("Authorization") != f"Bearer {server.key}":
+            message = f"Incorrect key provided: {self.headers.get('Authorization')}"
+            return self.send(401, {}, {"error": {"message": message}})
+        fault = server.fault(body)
+        if fault is None:
+            time.sleep(server.delay)
+            return self.send(200, {}, self.completion(body))
+        if isinstance(fault, bytes):
+            return self.send(200, {}, fault)
+        if fault in ("cut", "drop", "silent", "drip"):
+            return getattr(self, fault)(body)
+        status, headers, message = fault if isinstance(fault, tuple) else (fault, {}, "out of order")
+        return self.send(status, headers, {"error": {"message": message, "type": "fault"}})
+
+    def completion(self, body):
+        answer = self.server.answer(body)
+        thought, text = answer if isinstance(answer, tuple) else (None, answer)
+        words, most = text.split(" "), body["max_tokens"]
+        message = {"role": "assistant", "content": " ".join(words[:most])}
+        if thought is not None:
+            message["reasoning_content"] = thought
+        asked = sum(len(turn["content"].split(" ")) for turn in body["messages"])
+        usage = {"prompt_tokens": asked, "completion_tokens": min(len(words), most)} if self.server.usage else None
+        finish = "length" if len(words) > most else "stop"
+        return {"choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage}
+
+    def send(self, status, headers, content):
+        text = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in {"Content-Length": len(text), "Content-Type": "application/json", **headers}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def drop(self, body):
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+
+    def cut(self, body):
+        text = json.dumps(self.completion(body)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text[: len(text) // 2])
+        self.wfile.flush()
+        self.drop(body)
+
+    def silent(self, body):
+        self.server.closing.wait()
+        self.drop(body)
+
+    def drip(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", "100000")
+        self.end_headers()
+        while not self.server.closing.wait(0.05):
+            self.wfile.write(b" ")
+        self.drop(body)
+
+    def log_message(self, *args):
+        pass
