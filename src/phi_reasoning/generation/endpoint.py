@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,13 +51,15 @@ class Endpoint:
         self.usage = Usage()
         self.retried = 0  # tries after the first; what a server bills for an answer that was cut is not known
         self.settings, self.where = settings, where
+        self._one = threading.Lock()
         self._pace = Pace(settings.requests_per_minute)
         self._answered: dict[tuple[float, ...], float] = {}  # sampling settings: when they were last answered
         self._key()
 
     def generate(self, requests: Sequence[Request], done: Callable[[int, Reply], None] | None = None) -> list[Reply]:
         """Return the replies in the order of `requests`; see `generation.Engine`."""
-        return _run(self._all(requests, done)) if requests else []
+        with self._one:  # threads wait for each other, which keeps concurrency and rate what they are
+            return _run(self._all(requests, done)) if requests else []
 
     def _key(self) -> str | None:
         """Return the server's key. It is read where it is used and kept nowhere, so that nothing can print it."""
