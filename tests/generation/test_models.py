@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import pytest
 
 from phi_reasoning.config.models import ModelSource
@@ -63,3 +65,20 @@ def test_what_is_not(values, key, says):
 def test_a_key_in_the_recipe_is_refused_and_not_shown(values):
     ((_, text),) = misfits(**values)
     assert "sk-secret" not in text
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    models: dict[str, ModelSource]
+
+
+def test_named_models_in_a_recipe():
+    checker = Checker()
+    recipe = checker.build(Recipe, {"models": {"base": SERVED, "local": {"model_name_or_path": "phi"}}})
+    assert recipe.models["base"].base_url == SERVED["base_url"] and recipe.models["local"].engine == "transformers"
+    # What a verb checks on disk is found through the names.
+    assert (("models", "local", "model_name_or_path"), "model") in [
+        (entry.path, entry.about.get("reads")) for entry in checker.accepted
+    ]
+    checker.build(Recipe, {"models": {"base": {**SERVED, "retry": 1}}})
+    assert [misfit.path for misfit in checker.misfits] == [("models", "base", "retry")]

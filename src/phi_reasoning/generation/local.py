@@ -61,7 +61,7 @@ class Local:
             settings.model_name_or_path, revision=settings.revision, dtype=settings.dtype
         )
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return Loaded(model.to(device).eval(), tokenizer, model.config.max_position_embeddings)
+        return Loaded(model.to(device).eval(), tokenizer, model.config.get_text_config().max_position_embeddings)
 
     def _batch(self, loaded: "Loaded", requests: Sequence[Request], prompts: Sequence[list[int]]) -> list[Reply]:
         """Answer requests of the same sampling settings, given the token ids of their prompts."""
