@@ -79,7 +79,12 @@ class Chat(BaseHTTPRequestHandler):
 
     def do_POST(self):
         server = self.server
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        length = int(self.headers["Content-Length"])
+        text = self.rfile.read(length)
+        if len(text) < length:
+            self.close_connection = True  # the client was killed while it sent
+            return
+        body = json.loads(text)
         with server.lock:
             server.now += 1
             server.most = max(server.most, server.now)

@@ -1,5 +1,6 @@
 import asyncio
 import math
+import threading
 import time
 from email.utils import formatdate
 
@@ -128,11 +129,11 @@ def test_retry_after_is_kept_to_by_every_request(chat_server, dated):
     assert second - first >= (0.5 if dated else 1.0)
     # With several under way, those not yet sent wait too.
     chat_server.times.clear()
-    chat_server.faults, chat_server.delay = [(503, {"retry-after": "1"}, "busy")], 0.1
+    chat_server.faults, chat_server.delay = [(503, {"retry-after": "2"}, "busy")], 0.1
     engine(chat_server, concurrency=2).generate(sums(6))
     first, *_ = chat_server.times
-    assert not [moment for moment in chat_server.times if 0.5 < moment - first < 1.0]
-    assert len([moment for moment in chat_server.times if moment - first <= 0.5]) <= 3
+    assert not [moment for moment in chat_server.times if 1.0 < moment - first < 2.0]
+    assert len([moment for moment in chat_server.times if moment - first <= 1.0]) <= 3
 
 
 def test_a_wait_that_is_too_long_stops_the_run_at_once(chat_server):
@@ -158,27 +159,27 @@ def test_waits_double_and_are_spread_the_same_way_in_every_run(chat_server):
     engine(chat_server, first_wait=0.1, retries=4).generate([ask()])
     gaps = [b - a for a, b in zip(chat_server.times[:-1], chat_server.times[1:], strict=True)]
     for gap, full in zip(gaps, (0.1, 0.2, 0.4, 0.8), strict=True):
-        assert full / 2 <= gap < full + 0.25
+        assert full / 2 <= gap < full + 2
 
 
-def test_no_more_requests_at_once_than_allowed(chat_server):
-    chat_server.delay = 0.05
-    engine(chat_server, concurrency=5).generate(sums(40))
-    assert chat_server.most == 5
-    start = time.monotonic()
-    engine(chat_server, concurrency=40).generate(sums(40))
-    assert chat_server.most > 20 and time.monotonic() - start < 40 * 0.05
+@pytest.mark.parametrize("concurrency", [1, 5, 40])
+def test_as_many_requests_at_once_as_allowed_and_no_more(chat_server, concurrency):
+    # Nobody is answered before all those allowed are there.
+    together = threading.Barrier(concurrency)
+    chat_server.answer = lambda body: str(together.wait(30))
+    engine(chat_server, concurrency=concurrency, timeout=60).generate(sums(40))
+    assert chat_server.most == concurrency
+    assert len(chat_server.bodies) == 40
 
 
 def test_the_rate_limit_holds_across_calls_and_counts_tries(chat_server):
     chat_server.faults = [500, 500]
-    base = engine(chat_server, requests_per_minute=1200)  # 50 ms apart
+    base = engine(chat_server, requests_per_minute=600)  # 100 ms apart
     base.generate(sums(6))
     base.generate(sums(6))
-    times = sorted(chat_server.times)
-    assert len(times) == 14
-    # Thirteen gaps between the first and the last of fourteen; 20 ms for the way to the server.
-    assert times[-1] - times[0] >= 13 * 0.05 - 0.02
+    assert len(chat_server.times) == 14
+    # Thirteen gaps, less the time that the first may have been on its way.
+    assert max(chat_server.times) - min(chat_server.times) >= 13 * 0.1 - 0.3
 
 
 @pytest.mark.parametrize("fault", [(400, {}, "maximum context length is 4096 tokens"), 413, 422])
