@@ -1,19 +1,81 @@
-"""Make training sets from procedural tasks.
+"""Make training sets: from sources through the stages of a recipe, or from procedural tasks alone.
 
 phi-reasoning curate --config recipes/tiny/curate.yaml
 """
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from phi_reasoning import config
+from phi_reasoning.config import curation
 from phi_reasoning.errors import InputError, one_line
 
 
 @one_line
 def main(argv: list[str] | None = None) -> None:
-    """Write each set of the recipe as JSONL, and print what it holds."""
+    """Run the stages of the recipe that have not run yet, or write its sets, and print what came of it."""
     recipe = config.load("curate", argv)
+    if recipe.own.sets:
+        return _write_sets(recipe)
 
+    from phi_reasoning import lineage
+    from phi_reasoning.data import card, export, pipeline
+    from phi_reasoning.data.rows import Context
+
+    own, root = recipe.own, Path(recipe.own.output_dir)
+    root.mkdir(parents=True, exist_ok=True)
+    lineage.hold(root)
+    steps = _steps(own)
+    folders = pipeline.folders(root, steps, own.seed)
+    records = []
+    for step, folder in zip(steps, folders, strict=True):
+        chosen = own.only in (None, step.name, step.label)
+        record = pipeline.done(folder)
+        if record:
+            state = "already complete"
+        elif chosen:
+            before = folders[step.number - 1] if step.number else None
+            context = Context(folder, own.seed, own.models)
+            record = pipeline.run(step, folder, before, context, own.block_rows, own.workers)
+            state = f"{record['seconds']:.1f} s"
+        else:
+            raise InputError(f"{step.label} has not run yet; valid: --until {own.only}, which runs all before it")
+        print(card.summary(record, state), flush=True)
+        records.append({"folder": folder.name, **record})
+        if own.only and chosen or own.until in (step.name, step.label):
+            return
+    files = getattr(own.stages[-1], "files", {}) if own.stages else {}
+    counts = export.write(root, files, pipeline.Rows(folders[-1]))
+    data = [{"path": name, "rows": rows, "sha256": lineage.file_sha256(root / name)} for name, rows in counts.items()]
+    for entry in data:
+        print(f"{root / str(entry['path'])}: {entry['rows']} rows", flush=True)
+    recipe.dump(root / lineage.RECIPE)
+    card.write(root, root.resolve().name, records, data)
+    lineage.write(root, "curate", recipe.values, data=data, stages=records)
+
+
+def _steps(own: Any) -> list[Any]:
+    """Return the stages of a recipe with all that shapes each, contents of files and identities of models included."""
+    from phi_reasoning.data import pipeline, sources
+
+    entries = [
+        entry if entry.task or Path(entry.path).is_file() else replace(entry, revision=sources.commit(entry))
+        for entry in own.sources
+    ]
+    shape = {"sources": curation.shaping(entries, sources.identify), "block_rows": own.block_rows}
+    steps = [pipeline.Step(0, "ingest", entries, shape)]
+    for number, stage in enumerate(own.stages, 1):
+        shape = curation.shaping(stage, sources.identify)
+        names = sorted({name for _, name in curation.model_names(stage)})
+        models = {name: curation.shaping(own.models[name], sources.identify) for name in names}
+        steps.append(
+            pipeline.Step(number, stage.stage, stage, shape | ({"models": models} if names else {}), bool(names))
+        )
+    return steps
+
+
+def _write_sets(recipe: Any) -> None:
     from phi_reasoning import lineage
     from phi_reasoning.data import seeds
 

@@ -72,7 +72,7 @@ def claim(folder: Path, recipe: dict[str, Any]) -> bool:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if os.environ.get("RANK", "0") == "0":
-        _lock(folder)
+        hold(folder)
     path = folder / RECIPE
     if path.is_file():
         before = yaml.safe_load(path.read_text()) or {}
@@ -106,8 +106,12 @@ def _check_parent_is_the_same(folder: Path) -> None:
 _locks: dict[Path, Any] = {}
 
 
-def _lock(folder: Path) -> None:
-    """Hold the folder until this process ends, however it ends."""
+def hold(folder: Path) -> None:
+    """Keep a folder for this process until it ends, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
     if folder.resolve() in _locks:
         return
     file = (folder / ".lock").open("w")
@@ -170,6 +174,7 @@ def write(
     data: Iterable[dict[str, Any]] = (),
     plugins: Iterable[Path] = (),
     judge: dict[str, Any] | None = None,
+    stages: Iterable[dict[str, Any]] = (),
 ) -> None:
     """Write `lineage.json` into a finished run folder; its presence says that the stage is complete."""
     record = {
@@ -187,6 +192,7 @@ def write(
         "data": list(data),
         "plugins": [{"path": str(path), "sha256": file_sha256(path)} for path in plugins],
         **({"judge": judge} if judge else {}),
+        **({"stages": found} if (found := list(stages)) else {}),
     }
     partial = folder / f".{FILE}.partial"
     partial.write_text(json.dumps(record, indent=2) + "\n")

@@ -1,15 +1,14 @@
 """The keys that recipes have beyond those of TRL and transformers, one dataclass a verb."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from phi_reasoning.config.curation import CurateRecipe
 from phi_reasoning.config.judge import JudgeConfig
 from phi_reasoning.config.models import Dtype
-from phi_reasoning.config.schema import KeyPath, about
+from phi_reasoning.config.schema import Conflicts, about
 
-Conflicts = Iterator[tuple[KeyPath, str]]
 # The Hub's own rules; a name that breaks them would end in another repository's address.
 REPO_ID = re.compile(
     r"(?!.*(?:--|\.\.))(?!.*\.git$)(?:[a-z0-9_][\w.-]{0,95}/)?[a-z0-9_](?:[\w.-]{0,94}[a-z0-9_])?", re.ASCII | re.I
@@ -175,41 +174,6 @@ class PrepareRecipe:
         if self.think_init is not None:
             return self.think_init
         return {tag: words for tag, words in _related_words().items() if self.think_tokens.get(tag, tag) != tag}
-
-
-@dataclass(kw_only=True)
-class SetConfig:
-    """One file of generated or selected problems."""
-
-    file: str = field(metadata=about("File name inside output_dir.", filled=True))
-    task: str = field(metadata=about("Name of the task.", filled=True))
-    split: str = field(default="train", metadata=about("Split of the task.", filled=True))
-    size: int = field(metadata=about("Problems.", least=1))
-    format: Literal["sft", "rl"] = field(default="sft", metadata=about("Columns to write."))
-    difficulty: dict[str, Any] = field(default_factory=dict, metadata=about("Settings of the task."))
-    traces: dict[str, float] = field(default_factory=dict, metadata=about("Kinds of trace, and the share of each."))
-
-    def conflicts(self) -> Conflicts:
-        for kind, share in self.traces.items():
-            if not 0 <= share <= 1:
-                yield ("traces", kind), f"found {share}, valid: a share from 0 to 1"
-        if self.traces and not abs(sum(self.traces.values()) - 1) < 1e-3:
-            yield ("traces",), f"found shares that sum to {sum(self.traces.values()):g}, valid: 1"
-
-
-@dataclass(kw_only=True)
-class CurateRecipe:
-    """Files of problems and reasoning traces."""
-
-    output_dir: str = field(metadata=about("Folder of the files.", filled=True))
-    seed: int = field(default=0, metadata=about("Seed of every problem.", least=0))
-    sets: list[SetConfig] = field(metadata=about("The files.", filled=True))
-
-    def conflicts(self) -> Conflicts:
-        files = [entry.file for entry in self.sets]
-        for index, file in enumerate(files):
-            if file in files[:index]:
-                yield ("sets", index, "file"), f"found {file}, which an earlier set writes, valid: another name"
 
 
 def _probes() -> list[str]:

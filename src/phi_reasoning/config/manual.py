@@ -29,13 +29,21 @@ def text(verb: str) -> str:
 def _keys(cls: Any, indent: str) -> Iterator[str]:
     hints = get_type_hints(cls)
     for field in dataclasses.fields(cls):
-        nested = [part for part in (hints[field.name], *get_args(hints[field.name])) if dataclasses.is_dataclass(part)]
+        nested = list(_nested(hints[field.name]))
         kind = "see below" if nested else describe(hints[field.name])
         yield f"{indent}  --{field.name}: {field.metadata['help']} ({kind}; {_default(field)})".replace(
             "--", "" if indent else "--", 1
         )
         for part in nested:
             yield from _keys(part, indent + "    ")
+
+
+def _nested(hint: Any) -> Iterator[Any]:
+    """Yield the dataclasses inside a type."""
+    if dataclasses.is_dataclass(hint):
+        yield hint
+    for part in get_args(hint):
+        yield from _nested(part)
 
 
 def _default(field: Any) -> str:

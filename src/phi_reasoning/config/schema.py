@@ -4,11 +4,12 @@ import dataclasses
 import difflib
 import reprlib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
+Conflicts = Iterator[tuple[KeyPath, str]]
 NAMES: dict[Any, str] = {bool: "true or false", type(None): "null", dict: "mapping", Any: "anything"}
 
 
@@ -17,8 +18,9 @@ def about(help: str, **rules: Any) -> dict[str, Any]:
 
     Args:
         help: What `--help` says.
-        rules: Limits on the value (above, least, most, filled), and under `reads` what it names on disk: file, folder,
-            model or data.
+        rules: Limits on the value (above, least, most, filled); under `reads` what it names on disk: file, folder,
+            model or data; `names="models"`: it is the name of one of the recipe's models; `free=True`: it changes how
+            a result is reached and not the result (addresses, keys, worker counts).
     """
     return {"help": help, **rules}
 
@@ -27,8 +29,22 @@ def is_union(hint: Any) -> bool:
     return get_origin(hint) in (Union, types.UnionType)
 
 
+def tagged(hint: Any) -> tuple[str, dict[str, type]] | None:
+    """Return the key that tells the dataclasses of a union apart, and the class for each of its values.
+
+    That key is the first field of each, of the type Literal["its name"]. Other unions give None.
+    """
+    members = get_args(hint) if is_union(hint) else ()
+    if not members or not all(dataclasses.is_dataclass(member) for member in members):
+        return None
+    key = dataclasses.fields(members[0])[0].name
+    return key, {name: member for member in members for name in get_args(get_type_hints(member)[key])}
+
+
 def describe(hint: Any) -> str:
     """Say in words what `hint` allows."""
+    if union := tagged(hint):
+        return f"mapping with {union[0]}: {' or '.join(union[1])}"
     if is_union(hint):
         return " or ".join(describe(member) for member in get_args(hint))
     if get_origin(hint) is Literal:
@@ -87,6 +103,8 @@ class Checker:
 
     def fit(self, value: Any, hint: Any, path: KeyPath) -> Any:
         """Return `value` as `hint` wants it: mappings become dataclasses, numeric text becomes a float."""
+        if (union := tagged(hint)) and isinstance(value, Mapping):
+            return self._fit_tagged(value, *union, path)
         if is_union(hint):
             return self._fit_union(value, hint, path)
         if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
@@ -110,6 +128,17 @@ class Checker:
                 Misfit((*path, str(key)), f"found the key {show(key)}, valid: str, so put it in quotes")
             )
         return self.fit(value, inner[1] if inner else Any, (*path, str(key)))
+
+    def _fit_tagged(self, value: Mapping[Any, Any], key: str, classes: dict[str, type], path: KeyPath) -> Any:
+        tag = value.get(key)
+        if isinstance(tag, str) and tag in classes:
+            return self.build(classes[tag], value, path)
+        if key not in value:
+            self.misfits.append(Misfit((*path, key), f"missing key, valid: {', '.join(classes)}", "missing key"))
+        else:
+            close = f"{nearest(tag, classes)}; " if isinstance(tag, str) else ""
+            self.misfits.append(Misfit((*path, key), f"found {show(tag)}; {close}valid: {', '.join(classes)}"))
+        return value
 
     def _fit_union(self, value: Any, hint: Any, path: KeyPath) -> Any:
         if type(value) in get_args(hint):

@@ -50,7 +50,7 @@ def mix(parts: Sequence[datasets.Dataset], weights: Sequence[float], seed: int) 
 
 def _load(entry: Any, columns: Sequence[tuple[str, ...]]) -> datasets.Dataset:
     kind = FORMATS.get(Path(entry.path).suffix)
-    rows = _read(entry.path, kind, entry.split) if kind else _fetch(entry)
+    rows = _read(entry.path, kind, entry.split) if kind else fetch(entry)
     for ours, theirs in (entry.columns or {}).items():
         if theirs not in rows.column_names:
             raise InputError(f"{entry.path}: no column {theirs}; columns: {', '.join(rows.column_names)}")
@@ -67,7 +67,8 @@ def _load(entry: Any, columns: Sequence[tuple[str, ...]]) -> datasets.Dataset:
     return rows
 
 
-def _fetch(entry: Any) -> datasets.Dataset:
+def fetch(entry: Any) -> datasets.Dataset:
+    """Load a set from the Hub, or its copy in the local cache."""
     try:
         return datasets.load_dataset(entry.path, entry.name, split=entry.split, revision=entry.revision)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:

@@ -17,20 +17,36 @@ def rows(entry: Any, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     shares keeps the problems.
     """
     task = tasks.get(entry.task)
-    kinds = entry.traces or {task.TRACES[0]: 1.0}
-    unknown = sorted(set(kinds) - set(task.TRACES))
-    if unknown:
-        raise ValueError(f"{entry.task} has no trace {unknown[0]!r}; traces: {', '.join(task.TRACES)}")
     for index in range(entry.size):
         instance = tasks.item(entry.task, entry.split, seed, index, **entry.difficulty)
-        question = [{"role": "user", "content": task.prompt(instance)}]
+        problem = task.prompt(instance)
         if entry.format == "rl":
             solution = {"solution": task.answer(instance), "task": entry.task, "instance": json.dumps(instance)}
-            yield "problem", {"prompt": question, **solution}
+            yield "problem", {"prompt": turns(problem), **solution}
         else:
-            draw = random.Random(tasks.digest("trace", entry.task, entry.split, seed, index))
-            kind = draw.choices(list(kinds), weights=list(kinds.values()))[0]
-            yield kind, {"messages": [*question, {"role": "assistant", "content": task.solve(instance, kind)}]}
+            kind = trace_kind(entry, seed, index)
+            yield kind, {"messages": turns(problem, task.solve(instance, kind))}
+
+
+def turns(problem: str, response: str | None = None) -> list[dict[str, str]]:
+    """Return a problem, and a response if there is one, as messages."""
+    answer = [] if response is None else [{"role": "assistant", "content": response}]
+    return [{"role": "user", "content": problem}, *answer]
+
+
+def trace_kind(entry: Any, seed: int, index: int) -> str:
+    """Draw the kind of trace of item `index`.
+
+    Raises:
+        ValueError: the task has no trace of a kind that `entry.traces` names.
+    """
+    valid = tasks.get(entry.task).TRACES
+    kinds = entry.traces or {valid[0]: 1.0}
+    unknown = sorted(set(kinds) - set(valid))
+    if unknown:
+        raise ValueError(f"{entry.task} has no trace {unknown[0]!r}; traces: {', '.join(valid)}")
+    draw = random.Random(tasks.digest("trace", entry.task, entry.split, seed, index))
+    return draw.choices(list(kinds), weights=list(kinds.values()))[0]
 
 
 def write(path: Path, entry: Any, seed: int) -> str:

@@ -1,0 +1,89 @@
+"""The card of a curated set: what came in, what each stage dropped and why, and what was written."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from phi_reasoning.model.card import plain, table
+
+FILE = "README.md"
+SHOWN = 160  # characters of an example
+
+
+def summary(record: dict[str, Any], state: str) -> str:
+    """Return a stage's record as one line."""
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(record["dropped"].items()))
+    lost = sum(record["dropped"].values())
+    return f"{record['stage']}: {record['in']} in, {record['kept']} kept, {lost} dropped" + (
+        f" ({reasons}); {state}" if reasons else f"; {state}"
+    )
+
+
+def write(folder: Path, title: str, records: Sequence[dict[str, Any]], files: Sequence[dict[str, Any]]) -> None:
+    """Write the card: a function of the stages' records and of the files alone, so that two runs write the same.
+
+    Args:
+        records: What each stage recorded in its `done.json`, in order.
+        files: `path`, `rows` and `sha256` of each file of the set.
+    """
+    partial = folder / f".{FILE}.partial"
+    partial.write_text(card(title, records, files), encoding="utf-8")
+    partial.replace(folder / FILE)
+
+
+def card(title: str, records: Sequence[dict[str, Any]], files: Sequence[dict[str, Any]]) -> str:
+    """Return the card, Markdown with the front matter of a data set on the Hub."""
+    configs = [{"config_name": Path(file["path"]).stem, "data_files": file["path"]} for file in files]
+    front = {**({"configs": configs} if configs else {}), "tags": ["phi-reasoning", "reasoning"]}
+    sections = {
+        "Files": table(["file", "rows", "sha256"], [[f["path"], f["rows"], f["sha256"]] for f in files])
+        if files
+        else "None: the recipe has no split.",
+        "Stages": table(["stage", "in", "kept", "dropped"], [_counts(record) for record in records]),
+        "Dropped": _dropped(records),
+        "Reports": _reports(records),
+        "Settings": _block(yaml.safe_dump([{r["stage"]: r["settings"]} for r in records], sort_keys=False)),
+    }
+    body = [f"## {name}\n\n{text}" for name, text in sections.items() if text]
+    head = f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {plain(title)}\n\nMade with phi-reasoning curate."
+    return "\n\n".join([head, *body]) + "\n"
+
+
+def _counts(record: dict[str, Any]) -> list[Any]:
+    return [record["stage"], record["in"], record["kept"], sum(record["dropped"].values())]
+
+
+def _dropped(records: Sequence[dict[str, Any]]) -> str:
+    rows = [row for record in records for row in _reasons(record)]
+    return table(["stage", "reason", "rows", "for example"], rows) if rows else "Nothing."
+
+
+def _reasons(record: dict[str, Any]) -> Iterator[list[Any]]:
+    for reason, count in sorted(record["dropped"].items()):
+        for number, example in enumerate(record["examples"][reason]):
+            first = ["", "", ""] if number else [record["stage"], reason, count]
+            yield [*first, _example(example)]
+
+
+def _example(example: dict[str, Any]) -> str:
+    row, detail = example["row"], example["detail"]
+    text = str(row.get("problem") or row.get("text") or "")
+    note = f" [{_short(json.dumps(detail, ensure_ascii=False))}]" if detail else ""
+    return f"{row.get('id', '')} {_short(text)}{note}".strip()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+
+
+def _reports(records: Sequence[dict[str, Any]]) -> str | None:
+    found = {record["stage"]: record["report"] for record in records if record.get("report")}
+    return _block(yaml.safe_dump(found, sort_keys=False)) if found else None
+
+
+def _block(text: str) -> str:
+    """Return text as indented code, which nothing in it can end; control characters are YAML escapes already."""
+    return "\n".join("    " + line for line in text.splitlines())

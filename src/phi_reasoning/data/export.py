@@ -1,0 +1,50 @@
+"""Write the files of the finished set, in the row formats that SFT and RL read."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from phi_reasoning.data import seeds
+from phi_reasoning.data.rows import Row, line
+
+PASSED = ("id", "domain", "source")
+
+
+def write(folder: Path, files: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, int]:
+    """Write each row into the files it names, as often as its `repeat` says, and return the rows of each file.
+
+    The files appear together when all are whole.
+
+    Args:
+        files: File names, and the `FileConfig` of each.
+    """
+    counts = dict.fromkeys(files, 0)
+    partial = {name: folder / f".{name}.partial" for name in files}
+    with ExitStack() as stack:
+        opened = {name: stack.enter_context(path.open("w", encoding="utf-8")) for name, path in partial.items()}
+        for row in rows:
+            for name in row["files"]:
+                times = row.get("repeat", 1)
+                opened[name].write(line(FORMATS[files[name].format](row)) * times)
+                counts[name] += times
+    for name, path in partial.items():
+        path.replace(folder / name)
+    return counts
+
+
+def _sft(row: Row) -> Row:
+    return {"messages": row["messages"], **{name: row[name] for name in PASSED}}
+
+
+def _rl(row: Row) -> Row:
+    instance: Row = {name: row[name] for name in ("task", "instance") if name in row}
+    return {
+        "prompt": seeds.turns(row["problem"]),
+        "solution": row["solution"],
+        **instance,
+        **{name: row[name] for name in PASSED},
+    }
+
+
+FORMATS = {"sft": _sft, "rl": _rl}

@@ -1,0 +1,212 @@
+"""The frame of curation: stages over files of rows, each output named by what shaped it, resumed where it stopped.
+
+A stage's folder is `stages/NN-name-hash`, the hash covering the stage's name, version and settings, the seed, and
+the hash of the stage before. It holds `rows-NNNNN.jsonl` and `dropped-NNNNN.jsonl`, a pair a block, each renamed into
+place when whole, rows last. `done.json` says that the stage is complete. A stage that has it is skipped; a `block`
+stage without it goes on after the blocks that are there, a `whole` stage starts again.
+"""
+
+import importlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from phi_reasoning.data.rows import Context, Dropped, Row, read, write
+from phi_reasoning.lineage import text_sha256
+
+DONE, REPORT = "done.json", "report.json"
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a run.
+
+    Args:
+        number: Its place, from 0.
+        name: Its name, which is also its file's in `data/stages`.
+        settings: Its dataclass of `config.curation`.
+        shape: Everything that shapes its result beside its input, as plain values and without secrets.
+        calls_models: Its blocks are worked on in this process alone, which keeps the servers busy itself.
+    """
+
+    number: int
+    name: str
+    settings: Any
+    shape: Any
+    calls_models: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"{self.number:02}-{self.name}"
+
+    @property
+    def module(self) -> ModuleType:
+        return importlib.import_module(f"phi_reasoning.data.stages.{self.name}")
+
+
+class Rows:
+    """The kept rows of a finished stage, read from its files at every iteration."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __iter__(self) -> Iterator[Row]:
+        for path in blocks(self.folder):
+            yield from read(path)
+
+
+def blocks(folder: Path, kind: str = "rows") -> list[Path]:
+    """Return the block files of a stage in order."""
+    return sorted(folder.glob(f"{kind}-*.jsonl"), key=lambda path: int(path.stem.partition("-")[2]))
+
+
+def folders(root: Path, steps: Sequence[Step], seed: int) -> list[Path]:
+    """Return the folder of each step, named by the hash of everything that shapes its output."""
+    found, above = [], ""
+    for step in steps:
+        known = [step.name, step.module.VERSION, step.shape, seed, above]
+        above = text_sha256(json.dumps(known, sort_keys=True))
+        found.append(root / "stages" / f"{step.label}-{above[:12]}")
+    return found
+
+
+def done(folder: Path) -> dict[str, Any] | None:
+    """Return what a complete stage recorded, or None."""
+    path = folder / DONE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def run(
+    step: Step, folder: Path, before: Path | None, context: Context, block_rows: int, workers: int
+) -> dict[str, Any]:
+    """Complete one stage, and return its record.
+
+    Args:
+        before: The folder of the stage before; None for the first, which reads sources.
+
+    Raises:
+        RuntimeError: the stage lost, doubled or invented rows.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for partial in folder.glob(".*.partial"):
+        partial.unlink()
+    began, context = time.perf_counter(), replace(context, folder=folder)
+    if hasattr(step.module, "whole"):
+        _whole(step, Rows(before) if before else (), context, block_rows)
+    elif before is not None:
+        _blocks(step, before, context, 1 if step.calls_models else workers)
+    record = {"stage": step.label, "settings": step.shape, **_tally(folder)}
+    expected = (done(before) or {}).get("kept") if before else record["in"]
+    if record["in"] != expected:
+        raise RuntimeError(f"{folder}: {expected} rows went in, {record['in']} came out kept or dropped")
+    record["seconds"] = round(time.perf_counter() - began, 3)
+    _write_json(folder / DONE, record)
+    return record
+
+
+def _write_json(path: Path, value: Any) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _tally(folder: Path) -> dict[str, Any]:
+    """Count a stage's rows from its files, so that a resumed stage counts what one left alone does."""
+    kept, dropped, examples = 0, dict[str, int](), dict[str, list[Any]]()
+    for path in blocks(folder):
+        with path.open("rb") as file:
+            kept += sum(1 for _ in file)
+    for path in blocks(folder, "dropped"):
+        for entry in read(path):
+            reason = entry["reason"]
+            dropped[reason] = dropped.get(reason, 0) + 1
+            if dropped[reason] <= EXAMPLES:
+                examples.setdefault(reason, []).append(entry)
+    report = folder / REPORT
+    counts = {"in": kept + sum(dropped.values()), "kept": kept, "dropped": dropped, "examples": examples}
+    return counts | ({"report": json.loads(report.read_text(encoding="utf-8"))} if report.is_file() else {})
+
+
+def _write_block(folder: Path, number: int, outcome: Iterable[Row | Dropped]) -> None:
+    kept: list[Row] = []
+    dropped: list[Row] = []
+    for entry in outcome:
+        if isinstance(entry, Dropped):
+            dropped.append({"reason": entry.reason, "detail": entry.detail, "row": entry.row})
+        else:
+            kept.append(entry)
+    # The rows go last: their file says that the block is complete.
+    write(folder / f"dropped-{number:05}.jsonl", dropped)
+    write(folder / f"rows-{number:05}.jsonl", kept)
+
+
+def _whole(step: Step, rows: Iterable[Row], context: Context, block_rows: int) -> None:
+    for path in [*blocks(context.folder), *blocks(context.folder, "dropped"), context.folder / REPORT]:
+        path.unlink(missing_ok=True)
+    buffer: list[Row | Dropped] = []
+    number = 0
+    for entry in step.module.whole(rows, step.settings, _prepared(step, context)):
+        buffer.append(entry)
+        if len(buffer) == block_rows:
+            _write_block(context.folder, number, buffer)
+            buffer, number = [], number + 1
+    if buffer:
+        _write_block(context.folder, number, buffer)
+
+
+def _prepared(step: Step, context: Context) -> Context:
+    prepare = getattr(step.module, "prepare", None)
+    return replace(context, prepared=prepare(step.settings, context)) if prepare else context
+
+
+def _blocks(step: Step, before: Path, context: Context, workers: int) -> None:
+    todo = [path for path in blocks(before) if not (context.folder / path.name).is_file()]
+    if min(workers, len(todo)) <= 1:
+        ready = _prepared(step, context) if todo else context
+        for path in todo:
+            _block(step, path, ready)
+        return
+    # Spawned, not forked: a fork would inherit the lock on the folder, and threads of libraries in any state.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(todo)), spawn, _start, (step, context)) as pool:
+        for _ in pool.map(_work, todo):
+            pass
+
+
+def _block(step: Step, path: Path, context: Context) -> None:
+    rows = list(read(path))
+    outcome = step.module.block(rows, step.settings, context)
+    if len(outcome) != len(rows):
+        raise RuntimeError(f"{step.label}: {len(rows)} rows of {path.name} came back as {len(outcome)}")
+    _write_block(context.folder, int(path.stem.partition("-")[2]), outcome)
+
+
+_worker: list[tuple[Step, Context]] = []
+
+
+def _start(step: Step, context: Context) -> None:
+    """Prepare a worker process, which ends with its parent even when that is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    _worker.append((step, _prepared(step, context)))
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
+
+
+def _work(path: Path) -> None:
+    step, context = _worker[0]
+    _block(step, path, context)

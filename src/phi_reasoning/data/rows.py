@@ -1,0 +1,110 @@
+"""What curation works on: rows, rows that were dropped and why, and what a stage is told beside them.
+
+A row is a JSON object. `problem` (text), `id` (see `identity`), `solution` (text or None), `domain` (text) and
+`source` (text) are always there. A procedural row also has `task` and `instance` (JSON text). A stage puts what it
+finds under its own name (`difficulty: {...}`). `messages` appears with traces, `repeat` (how often a row is written
+out) with the mixture, and `files` with the split.
+"""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+# Control characters but tab and line feed, invisible format characters, and what encodes no character.
+INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]"
+)
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A row that a stage did not keep.
+
+    Args:
+        row: The row as it came into the stage.
+        reason: A short fixed name, such as `duplicate`; counts are kept by it.
+        detail: JSON values that explain this case.
+    """
+
+    row: Row
+    reason: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage is told beside its rows and settings; it travels to worker processes.
+
+    Args:
+        folder: The stage's own folder. A stage may keep its journal there and, if it is a `whole` stage, a
+            `report.json` with figures for the card.
+        seed: The recipe's.
+        models: The recipe's models by name, as `config.curation.ModelConfig`.
+        prepared: What the stage's `prepare(settings, context)` returned in this process.
+    """
+
+    folder: Path
+    seed: int = 0
+    models: Mapping[str, Any] = field(default_factory=dict)
+    prepared: Any = None
+
+
+def clean(text: str) -> str:
+    """Return `text` in NFC, lines ended by one line feed, without control characters and spaces at line ends."""
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    lines = [line.rstrip() for line in INVISIBLE.sub("", text).replace("\u00a0", " ").split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def canonical(text: str) -> str:
+    """Return the form in which equal problems are equal: cleaned, every run of white space one space."""
+    return " ".join(clean(text).split())
+
+
+def identity(problem: str) -> str:
+    """Return the id of a problem: 16 hexadecimal digits of the SHA-256 of its canonical form.
+
+    The source takes no part, so that a problem keeps its id, and its place in a split, wherever it comes from.
+    """
+    return hashlib.sha256(canonical(problem).encode()).hexdigest()[:16]
+
+
+def position(seed: int, name: str) -> float:
+    """Return a number from 0 up to 1 that depends on the seed and the name alone."""
+    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56  # 56 bits: 64 could round up to 1.0
+
+
+def read(path: Path) -> Iterator[Row]:
+    """Yield the rows of a JSONL file that `write` wrote."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def line(row: Row) -> str:
+    """Return a row as one line of JSON; text that UTF-8 cannot hold stays escaped."""
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(row, allow_nan=False)
+    return text + "\n"
+
+
+def write(path: Path, rows: Iterable[Row]) -> int:
+    """Write rows as JSONL, whole or not at all, and return how many."""
+    partial, count = path.with_name(f".{path.name}.partial"), 0
+    with partial.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(line(row))
+            count += 1
+    partial.replace(path)
+    return count

@@ -1,0 +1,42 @@
+"""What the inputs of a recipe are, beyond their names: contents of files, commits of sets, weights of models."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+
+from phi_reasoning.lineage import file_sha256, text_sha256, weights_sha256
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+TIMEOUT = 10.0  # seconds
+
+
+def identify(value: Any, reads: str) -> Any:
+    """Return the value of a key that reads a file or a model, with a hash of what is there now.
+
+    Args:
+        reads: What the key names: file, folder, model or data.
+    """
+    if not isinstance(value, str):
+        return value
+    path = Path(os.path.expanduser(value))
+    if os.path.isfile(path):
+        return {"path": value, "sha256": file_sha256(path)}
+    if reads == "model" and os.path.isdir(path):
+        tokenizer = path / "tokenizer.json"
+        hashes = [weights_sha256(path), file_sha256(tokenizer) if tokenizer.is_file() else None]
+        return {"path": value, "sha256": text_sha256(" ".join(map(str, hashes)))}
+    return value
+
+
+def commit(entry: Any) -> str | None:
+    """Return the commit that a set on the Hub is at; offline, the revision as it is written."""
+    revision: str | None = entry.revision
+    if revision and COMMIT.fullmatch(revision):
+        return revision
+    try:
+        return huggingface_hub.HfApi().dataset_info(entry.path, revision=revision, timeout=TIMEOUT).sha
+    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError):
+        return revision

@@ -1,0 +1,12 @@
+"""The stages of curation, one file each, called after the stage.
+
+A file defines `VERSION`, a whole number to raise whenever its rows change, and one of:
+
+- `block(rows, settings, context) -> list`: looks at each row on its own. The answer has one entry for each row, in
+  order: the row to keep (the same object or a new one), or `Dropped`. Blocks may be worked on in several processes.
+- `whole(rows, settings, context) -> Iterator`: looks at all rows, which may be iterated more than once. It yields
+  every row once, to keep or `Dropped`, in an order that depends on nothing but its input. Killed, it starts again.
+
+`prepare(settings, context)`, if there is one, is called once in each process before the first block; what it returns
+is `context.prepared`. The settings are the stage's dataclass in `config.curation`.
+"""

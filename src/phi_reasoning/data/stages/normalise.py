@@ -1,0 +1,20 @@
+"""Clean the text of problems and solutions; the original of a changed problem stays in the row."""
+
+from typing import Any
+
+from phi_reasoning.data.rows import Context, Dropped, Row, clean
+
+VERSION = 1
+
+
+def block(rows: list[Row], settings: Any, context: Context) -> list[Row | Dropped]:
+    """Return the rows with cleaned text; `normalise.problem` holds what a changed problem was before."""
+    return [_cleaned(row) for row in rows]
+
+
+def _cleaned(row: Row) -> Row | Dropped:
+    problem, solution = clean(row["problem"]), row.get("solution")
+    if not problem:
+        return Dropped(row, "empty_problem")
+    changed = {"normalise": {"problem": row["problem"]}} if problem != row["problem"] else {}
+    return {**row, "problem": problem, "solution": None if solution is None else clean(solution) or None, **changed}

@@ -1,0 +1,29 @@
+"""Say which files of the finished set a row goes into."""
+
+from typing import Any
+
+from phi_reasoning.data.rows import Context, Dropped, Row, position
+
+VERSION = 1
+# The key that a row must carry to be written in a format.
+NEEDS = {"sft": "messages", "rl": "solution"}
+
+
+def block(rows: list[Row], settings: Any, context: Context) -> list[Row | Dropped]:
+    """Put the names of a row's files under `files`.
+
+    A problem's place is a hash of its original text and of the seed: rows that come or go move no other row, and equal
+    problems are never on both sides of a split.
+    """
+    return [_placed(row, settings.files, context.seed) for row in rows]
+
+
+def _placed(row: Row, files: dict[str, Any], seed: int) -> Row | Dropped:
+    place = position(seed, row["id"])
+    names = [name for name, file in files.items() if file.span[0] <= place < file.span[1]]
+    if not names:
+        return Dropped(row, "outside_every_span", {"position": round(place, 6)})
+    able = [name for name in names if row.get(NEEDS[files[name].format])]
+    if not able:
+        return Dropped(row, "lacks_" + NEEDS[files[names[0]].format])
+    return {**row, "files": able}
