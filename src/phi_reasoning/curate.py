@@ -20,12 +20,14 @@ def main(argv: list[str] | None = None) -> None:
         return _write_sets(recipe)
 
     from phi_reasoning import lineage
-    from phi_reasoning.data import card, export, pipeline
+    from phi_reasoning.data import card, pipeline
     from phi_reasoning.data.rows import Context
 
     own, root = recipe.own, Path(recipe.own.output_dir)
     root.mkdir(parents=True, exist_ok=True)
     lineage.hold(root)
+    if (lineage.read(root) or {}).get("stage", "curate") != "curate":
+        raise InputError(f"{root}: holds another run; give another output_dir")
     steps = _steps(own)
     folders = pipeline.folders(root, steps, own.seed)
     records = []
@@ -43,16 +45,35 @@ def main(argv: list[str] | None = None) -> None:
             raise InputError(f"{step.label} has not run yet; valid: --until {own.only}, which runs all before it")
         print(card.summary(record, state), flush=True)
         records.append({"folder": folder.name, **record})
-        if own.only and chosen or own.until in (step.name, step.label):
+        if step is not steps[-1] and (own.only and chosen or own.until in (step.name, step.label)):
             return
-    files = getattr(own.stages[-1], "files", {}) if own.stages else {}
-    counts = export.write(root, files, pipeline.Rows(folders[-1]))
+    _finish(recipe, root, records)
+
+
+def _finish(recipe: Any, root: Path, records: list[dict[str, Any]]) -> None:
+    """Write the files of the set, its card and its lineage, unless they are there."""
+    from phi_reasoning import lineage
+    from phi_reasoning.data import card, export, pipeline
+
+    found = lineage.read(root) or {}
+    if found.get("stages") == records and all(_intact(root, entry) for entry in found["data"]):
+        print(f"{root}: already complete", flush=True)
+        return
+    (root / lineage.FILE).unlink(missing_ok=True)
+    files = getattr(recipe.own.stages[-1], "files", {}) if recipe.own.stages else {}
+    counts = export.write(root, files, pipeline.Rows(root / "stages" / records[-1]["folder"]))
     data = [{"path": name, "rows": rows, "sha256": lineage.file_sha256(root / name)} for name, rows in counts.items()]
     for entry in data:
         print(f"{root / str(entry['path'])}: {entry['rows']} rows", flush=True)
     recipe.dump(root / lineage.RECIPE)
     card.write(root, root.resolve().name, records, data)
     lineage.write(root, "curate", recipe.values, data=data, stages=records)
+
+
+def _intact(root: Path, entry: dict[str, Any]) -> bool:
+    from phi_reasoning import lineage
+
+    return (root / entry["path"]).is_file() and lineage.file_sha256(root / entry["path"]) == entry["sha256"]
 
 
 def _steps(own: Any) -> list[Any]:

@@ -112,16 +112,13 @@ class DeduplicateStage:
 
     stage: Literal["deduplicate"] = field(metadata=about("Equal text, then MinHash over word shingles."))
     threshold: float = field(
-        default=0.8, metadata=about("Jaccard similarity from which problems are the same; 1: equal text only.", most=1)
+        default=0.8,
+        metadata=about("Jaccard similarity from which problems are the same; 1: equal text only.", least=0.3, most=1),
     )
     shingle: int = field(default=3, metadata=about("Words in a shingle.", least=1, most=20))
     same_numbers: bool = field(
         default=True, metadata=about("Problems with different numbers are different, however similar.")
     )
-
-    def conflicts(self) -> Conflicts:
-        if not 0.3 <= self.threshold <= 1:
-            yield ("threshold",), f"found {self.threshold}, valid: 0.3 to 1"
 
 
 @dataclass(kw_only=True)
@@ -173,7 +170,7 @@ class SplitStage:
 
 
 # A further stage is one more dataclass here, and the file of its name in data/stages.
-StageConfig = NormaliseStage | SplitStage
+StageConfig = NormaliseStage | DeduplicateStage | MixtureStage | SplitStage
 
 
 @dataclass(kw_only=True)

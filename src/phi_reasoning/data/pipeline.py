@@ -24,7 +24,7 @@ from phi_reasoning.data.rows import Context, Dropped, Row, read, write
 from phi_reasoning.lineage import text_sha256
 
 DONE, REPORT = "done.json", "report.json"
-EXAMPLES = 3
+EXAMPLES, SHOWN = 3, 300
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,19 @@ def _tally(folder: Path) -> dict[str, Any]:
             reason = entry["reason"]
             dropped[reason] = dropped.get(reason, 0) + 1
             if dropped[reason] <= EXAMPLES:
-                examples.setdefault(reason, []).append(entry)
+                examples.setdefault(reason, []).append(_shortened(entry))
     report = folder / REPORT
     counts = {"in": kept + sum(dropped.values()), "kept": kept, "dropped": dropped, "examples": examples}
     return counts | ({"report": json.loads(report.read_text(encoding="utf-8"))} if report.is_file() else {})
+
+
+def _shortened(value: Any) -> Any:
+    """Cut the texts inside a value, so that a record stays small whatever the rows hold."""
+    if isinstance(value, dict):
+        return {key[:SHOWN]: _shortened(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_shortened(entry) for entry in value[:SHOWN]]
+    return value[:SHOWN] if isinstance(value, str) else value
 
 
 def _write_block(folder: Path, number: int, outcome: Iterable[Row | Dropped]) -> None:

@@ -12,10 +12,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+BLOCK = 1000
 
 # Control characters but tab and line feed, invisible format characters, and what encodes no character.
 INVISIBLE = re.compile(
@@ -87,6 +89,13 @@ def read(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)
+
+
+def batched(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield rows in lists of `BLOCK`; the last may be shorter."""
+    rest = iter(rows)
+    while block := list(islice(rest, BLOCK)):
+        yield block
 
 
 def line(row: Row) -> str:

@@ -1,6 +1,7 @@
 """Read the sources of a recipe into rows. What is no row is dropped and counted, never passed over and never fatal."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import pyarrow.parquet
 
 from phi_reasoning import tasks
 from phi_reasoning.data import seeds
-from phi_reasoning.data.mixture import fetch
 from phi_reasoning.data.rows import Context, Dropped, Row, identity
 from phi_reasoning.errors import InputError
 
@@ -68,7 +68,9 @@ def _records(source: Any) -> Iterator[tuple[str, Any]]:
             first = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
         yield from _array(path) if path.suffix == ".json" and first == b"[" else _lines(path, source.max_characters)
     else:
-        for number, record in enumerate(fetch(source)):
+        from phi_reasoning.data import mixture  # imports datasets, which takes a second
+
+        for number, record in enumerate(mixture.fetch(source)):
             yield f"{source.path}:{number}", record
 
 
@@ -186,9 +188,9 @@ def _solution(value: Any) -> str | None:
     """Return a solution as text: numbers are answers too."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return str(value)
-    raise Malformed("wrong_type", f"solution is {type(value).__name__}")
+    raise Malformed("wrong_type", f"solution is {type(value).__name__}, {_shown(value)}")
 
 
 def _check(name: str, text: str, limit: int) -> None:

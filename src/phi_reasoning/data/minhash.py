@@ -1,0 +1,118 @@
+"""MinHash signatures of texts, and clusters of texts whose signatures agree (Broder 1997; banding as in LSH)."""
+
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phi_reasoning.data.rows import canonical
+
+SIZE = 128  # at most so many values in a signature; the estimate of a similarity s is off by sqrt(s (1 - s) / SIZE)
+RECALL = 0.99  # of pairs exactly at the threshold, the least share that shares a band
+WORDS = re.compile(r"\w+|[^\w\s]")
+NUMBERS = re.compile(r"\d+(?:\.\d+)?")
+PRIME = np.uint64(0x9E3779B97F4A7C15)
+PAIRS = 1 << 16  # compared at once
+
+Hashes = NDArray[np.uint64]
+
+
+def bands(threshold: float) -> tuple[int, int]:
+    """Return (bands, rows of a band): the longest bands that still find `RECALL` of the pairs at the threshold."""
+    for rows in range(SIZE, 1, -1):
+        if 1 - (1 - threshold**rows) ** (SIZE // rows) >= RECALL:
+            return SIZE // rows, rows
+    return SIZE, 1
+
+
+def mixed(values: Hashes) -> Hashes:
+    """Scramble 64-bit values (the finaliser of splitmix64)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def shingles(text: str, size: int) -> Hashes:
+    """Return a hash for each run of `size` words, case folded; of a shorter text one for all its words."""
+    words = [zlib.crc32(word.encode("utf-8", "replace")) for word in WORDS.findall(canonical(text).casefold())]
+    hashes = np.array(words or [0], dtype=np.uint64)
+    size = min(size, len(hashes))
+    found = np.zeros(len(hashes) - size + 1, dtype=np.uint64)
+    for offset in range(size):
+        found = found * PRIME + hashes[offset : offset + len(found)]
+    return mixed(found + np.uint64(size))
+
+
+def numbers(text: str) -> int:
+    """Return a hash of the numbers in a text, whatever their order."""
+    return zlib.crc32(" ".join(sorted(NUMBERS.findall(text))).encode())
+
+
+def signatures(texts: Sequence[str], size: int) -> NDArray[np.uint32]:
+    """Return the signatures of texts, [texts, SIZE]: the least value of each hash function over a text's shingles."""
+    parts = [shingles(text, size) for text in texts]
+    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+    values = np.concatenate(parts)
+    rng = np.random.Generator(np.random.PCG64(20250430))
+    factors = rng.integers(0, 2**64, SIZE, dtype=np.uint64, endpoint=False) | np.uint64(1)
+    shifts = rng.integers(0, 2**64, SIZE, dtype=np.uint64, endpoint=False)
+    found = np.empty((len(texts), SIZE), dtype=np.uint32)
+    for column, (factor, shift) in enumerate(zip(factors, shifts, strict=True)):
+        # Multiply-shift: the upper half of the product is the hash.
+        upper = ((values * factor + shift) >> np.uint64(32)).astype(np.uint32)
+        found[:, column] = np.minimum.reduceat(upper, starts)
+    return found
+
+
+def similarity(table: NDArray[np.uint32], left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Estimate the Jaccard similarity of pairs of rows of a table of signatures."""
+    return np.mean(table[left] == table[right], axis=1, dtype=np.float64)
+
+
+def clusters(table: NDArray[np.uint32], apart: Hashes, threshold: float) -> NDArray[np.intp]:
+    """Return for each text the first text of its cluster.
+
+    Pairs with an estimated similarity of at least `threshold` are joined, and so are clusters that share a text. In
+    each band a text is compared with the first and with the next earlier one of its bucket, so the work grows with the
+    number of texts and not of pairs.
+
+    Args:
+        table: Signatures, [texts, SIZE].
+        apart: A hash for each text; texts that differ in it are never compared.
+    """
+    first = np.arange(len(table))
+    for left, right in _candidates(table, apart, *bands(threshold)):
+        for start in range(0, len(left), PAIRS):
+            a, b = left[start : start + PAIRS], right[start : start + PAIRS]
+            same = similarity(table, a, b) >= threshold
+            for one, other in zip(a[same].tolist(), b[same].tolist(), strict=True):
+                one, other = _root(first, one), _root(first, other)
+                first[max(one, other)] = min(one, other)
+    return np.array([_root(first, text) for text in range(len(first))], dtype=np.intp)
+
+
+def _root(first: NDArray[np.intp], text: int) -> int:
+    while first[text] != text:
+        first[text] = first[first[text]]
+        text = int(first[text])
+    return text
+
+
+def _candidates(
+    table: NDArray[np.uint32], apart: Hashes, count: int, rows: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    for band in range(count):
+        keys = apart.copy()
+        for column in range(band * rows, (band + 1) * rows):
+            keys = mixed(keys * PRIME + table[:, column])
+        order = np.argsort(keys, kind="stable")  # within a bucket in the order of the texts
+        keys = keys[order]
+        begins = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+        bucket = np.repeat(order[begins], np.diff(np.r_[begins, len(keys)]))
+        later = bucket != order
+        yield bucket[later], order[later]
+        before = np.r_[order[:1], order[:-1]]
+        later &= before != bucket
+        yield before[later], order[later]

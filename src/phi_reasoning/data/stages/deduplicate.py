@@ -1,0 +1,52 @@
+"""Keep the first of equal problems, and the first of each cluster of nearly equal ones."""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from phi_reasoning.data import minhash
+from phi_reasoning.data.rows import Context, Dropped, Row, batched, canonical, identity
+
+VERSION = 1
+
+
+def whole(rows: Iterable[Row], settings: Any, context: Context) -> Iterator[Row | Dropped]:
+    """Yield every row in its order; a dropped one names the id it repeats as `of`.
+
+    Equal is equal in canonical form. Nearly equal is a Jaccard similarity of at least `settings.threshold`, estimated
+    by MinHash over shingles of `settings.shingle` words, directly or through other rows. With
+    `settings.same_numbers`, problems with different numbers are never nearly equal: in mathematics one digit makes
+    another problem. Memory: 24 bytes a row, and signatures of 512 bytes a row in a file.
+    """
+    path = context.folder / ".signatures.partial"
+    known = [np.empty((0, 3), dtype=np.uint64)]
+    with path.open("wb") as file:
+        for block in batched(rows):
+            known.append(np.array([_known(row) for row in block], dtype=np.uint64))
+            if settings.threshold < 1:
+                file.write(minhash.signatures([row["problem"] for row in block], settings.shingle).tobytes())
+    ids, numbers, answers = np.concatenate(known).T
+    table = np.memmap(path, dtype=np.uint32, mode="r").reshape(-1, minhash.SIZE) if path.stat().st_size else None
+    _, at, group = np.unique(ids, return_index=True, return_inverse=True)
+    equal = near = at[group]
+    if table is not None:
+        near = minhash.clusters(table, numbers if settings.same_numbers else 0 * numbers, settings.threshold)
+    for index, row in enumerate(rows):
+        if equal[index] != index:
+            other = answers[equal[index]] != answers[index] and 0 not in (answers[equal[index]], answers[index])
+            detail = {"of": f"{ids[equal[index]]:016x}", **({"solution": "differs"} if other else {})}
+            yield Dropped(row, "duplicate", detail)
+        elif table is not None and near[index] != index:
+            alike = float(minhash.similarity(table, near[[index]], np.array([index]))[0])
+            yield Dropped(row, "near_duplicate", {"of": f"{ids[near[index]]:016x}", "similarity": round(alike, 3)})
+        else:
+            yield row
+    path.unlink()
+
+
+def _known(row: Row) -> tuple[int, int, int]:
+    """Return hashes of a row's problem, of the numbers in it, and of its solution (0: none)."""
+    answer = zlib.crc32(canonical(row["solution"]).encode("utf-8", "replace")) if row.get("solution") else 0
+    return int(identity(row["problem"]), 16), minhash.numbers(row["problem"]), answer

@@ -1,0 +1,137 @@
+"""Kill curate with SIGKILL at random moments, start it again: the output is that of the run left alone."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+KILLS = 20
+# Imports once and forks each run from there, so that the moments of the kills fall into the work.
+DRIVER = """
+import os, sys, json, random, signal, time
+from phi_reasoning import curate
+from phi_reasoning.data import card, export, pipeline, sources
+from phi_reasoning.data.stages import deduplicate, ingest, mixture, normalise, split
+
+def start(words):
+    pid = os.fork()
+    if pid == 0:
+        with open(os.devnull, "w") as null:
+            os.dup2(null.fileno(), 1)
+            curate.main(words)
+            os._exit(0)
+    return pid
+
+def ran(words):
+    return os.waitpid(start(words), 0)[1]
+
+recipe, root, kills = sys.argv[1], sys.argv[2], int(sys.argv[3])
+words = lambda name: ["--config", recipe, "--output_dir", f"{root}/{name}"]
+began = time.monotonic()
+assert ran(words("whole")) == 0
+span, rng, killed = time.monotonic() - began, random.Random(0), 0
+for number in range(kills):
+    # The second half is one folder, killed again and again.
+    name = words(f"killed-{number}" if number < kills // 2 else "often")
+    pid = start(name)
+    time.sleep(rng.uniform(0, span if number < kills // 2 else span / 4))
+    os.kill(pid, signal.SIGKILL)
+    killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    if number < kills // 2 or number == kills - 1:
+        assert ran(name) == 0
+print(json.dumps([killed, span]))
+"""
+
+
+def recipe(folder, **keys):
+    source = folder / "source.jsonl"
+    rng = random.Random(1)
+    words = [f"word{number}" for number in range(300)]
+    with source.open("w") as file:
+        for number in range(4000):
+            text = " ".join(rng.choices(words, k=20)) if number % 3 else f"What is {number // 2} + 1?  "
+            file.write(json.dumps({"problem": text, "solution": str(number), "domain": "ab"[number % 2]}) + "\n")
+            if number % 10 == 0:
+                file.write("{broken\n")
+    values = {
+        "sources": [{"path": str(source)}],
+        "stages": [
+            {"stage": "normalise"},
+            {"stage": "deduplicate"},
+            {"stage": "mixture", "weights": {"a": 2, "b": 1}, "max_repeats": 2},
+            {"stage": "split", "files": {"a.jsonl": {"format": "rl", "span": [0, 0.5]}, "b.jsonl": {"format": "rl"}}},
+        ],
+        "block_rows": 100,
+        **keys,
+    }
+    path = folder / "curate.yaml"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def contents(folder):
+    """A hash for each file; times, and the folder's own name in the card and the recipe, are left out."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        if path.name == "done.json":
+            content = json.dumps({**json.loads(content), "seconds": 0}).encode()
+        if path.name in ("README.md", "config.yaml"):
+            content = content.replace(folder.name.encode(), b"")
+        if path.name != "lineage.json":
+            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+@pytest.mark.slow
+def test_twenty_kills_leave_the_output_of_a_run_left_alone(tmp_path):
+    words = [sys.executable, "-c", DRIVER, str(recipe(tmp_path)), str(tmp_path / "runs"), str(KILLS)]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    killed, _ = json.loads(ran.stdout.splitlines()[-1])
+    assert killed >= KILLS - 2, "runs ended before they could be killed"
+    folders = sorted((tmp_path / "runs").iterdir())
+    assert len(folders) == KILLS // 2 + 2
+    expected = contents(tmp_path / "runs" / "whole")
+    assert {"a.jsonl", "b.jsonl", "README.md"} <= expected.keys() and len(expected) > 100
+    for folder in folders:
+        assert contents(folder) == expected, folder.name
+        assert (folder / "lineage.json").is_file()
+
+
+def alive(pids):
+    return [
+        pid
+        for pid in pids
+        if Path(f"/proc/{pid}/stat").exists() and ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    ]
+
+
+def children(pid):
+    return [int(pid) for pid in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_killed_run_end_and_do_not_hold_the_folder(tmp_path):
+    words = [sys.executable, "-m", "phi_reasoning.curate", "--config", str(recipe(tmp_path, workers=2, block_rows=20))]
+    process = subprocess.Popen([*words, "--output_dir", str(tmp_path / "killed")], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("killed/stages/01-*/rows-*")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    workers = children(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(workers) >= 2 and not list(tmp_path.glob("killed/stages/01-*/done.json"))
+    while alive(workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(workers)
+    for name in ("killed", "whole"):
+        subprocess.run([*words, "--output_dir", str(tmp_path / name)], check=True, stdout=subprocess.DEVNULL)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
