@@ -121,17 +121,17 @@ def children(pid):
 @pytest.mark.slow
 def test_the_workers_of_a_killed_run_end_and_do_not_hold_the_folder(tmp_path):
     words = [sys.executable, "-m", "phi_reasoning.curate", "--config", str(recipe(tmp_path, workers=2, block_rows=20))]
-    process = subprocess.Popen([*words, "--output_dir", str(tmp_path / "killed")], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*words, "--output_dir", str(tmp_path / "stopped")], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("killed/stages/01-*/rows-*")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("stopped/stages/01-*/rows-*")) and time.monotonic() < deadline:
         time.sleep(0.002)
     workers = children(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert len(workers) >= 2 and not list(tmp_path.glob("killed/stages/01-*/done.json"))
+    assert len(workers) >= 2 and not list(tmp_path.glob("stopped/stages/01-*/done.json"))
     while alive(workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(workers)
-    for name in ("killed", "whole"):
+    for name in ("stopped", "whole"):
         subprocess.run([*words, "--output_dir", str(tmp_path / name)], check=True, stdout=subprocess.DEVNULL)
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
