@@ -1,5 +1,6 @@
 """The frame of curation: what reruns, what is counted, what is written, and what is refused."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -180,16 +181,16 @@ def test_every_stage_of_the_recipe_has_its_file():
     key, classes = tagged(StageConfig)
     assert key == "stage" and len(classes) == len(get_args(StageConfig))
     for name in classes:
-        module = Step(1, name, None, None).module
+        module = Step(f"01-{name}", None, None).module
         assert isinstance(module.VERSION, int) and hasattr(module, "block") != hasattr(module, "whole")
 
 
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
-        ({"stages": [{"stage": "normalize"}]}, ["stages[0].stage: found 'normalize' (str); nearest valid: normalise"]),
+        ({"stages": [{"stage": "normalize"}]}, ["stages[0].stage: found 'normalize' (str), valid: normalise, "]),
         ({"stages": [{"threshold": 1}]}, ["stages[0].stage: missing key, valid: normalise, "]),
-        ({"stages": [{"stage": 3}]}, ["stages[0].stage: found 3 (int); valid: normalise, "]),
+        ({"stages": [{"stage": 3}]}, ["stages[0].stage: found 3 (int), valid: normalise, "]),
         ({"stages": ["normalise"]}, ["stages[0]: found 'normalise' (str), valid: mapping with stage: normalise or "]),
         (
             {"stages": [{"stage": "deduplicate", "thresold": 1, "shingle": "x"}]},
@@ -240,6 +241,15 @@ def test_the_folder_of_another_run_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         curate.main(recipe(tmp_path))
     assert "holds another run" in capsys.readouterr().err
+
+
+def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
+    (tmp_path / "out").mkdir()
+    with (tmp_path / "out" / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        command = [sys.executable, "-m", "phi_reasoning.curate", *recipe(tmp_path)]
+        ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 2 and ran.stderr.endswith("another run is writing here\n") and not ran.stdout
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tmp_path):

@@ -42,6 +42,8 @@ MALFORMED = [
     (b'{"problem": "a", "solution": true}', "wrong_type"),
     (b'{"problem": "a", "solution": ["b"]}', "wrong_type"),
     (b'{"problem": "a", "domain": 4}', "wrong_type"),
+    (b'{"problem": "a", "kind": "no such task"}', "wrong_type"),
+    (b'{"problem": "a", "messages": [{"role": "user", "content": "' + b"b" * 2001 + b'"}]}', "too_long"),
     (b'{"problem": "a", "messages": "b"}', "wrong_type"),
     (b'{"problem": "a", "messages": [{"role": "user"}]}', "wrong_type"),
     (b'{"problem": "a", "solution": NaN}', "wrong_type"),
@@ -64,7 +66,7 @@ def read(path, **keys):
 def test_a_malformed_line_is_dropped_with_its_reason(tmp_path, text, reason):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"problem": "before"}\n' + text + b'\n{"problem": "after"}')
-    before, dropped, after = read(path)
+    before, dropped, after = read(path, columns={"task": "kind"})
     assert (before["problem"], after["problem"]) == ("before", "after")
     assert isinstance(dropped, Dropped) and dropped.reason == reason
     assert dropped.detail["place"] == f"{path}:2"
@@ -86,7 +88,7 @@ def test_a_hundred_thousand_malformed_rows_are_all_counted(tmp_path):
     rng.shuffle(lines)
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     source.write_bytes(b"\n".join(lines) + b"\n")
-    sources = [{"path": str(source), "max_characters": 2000}]
+    sources = [{"path": str(source), "max_characters": 2000, "columns": {"task": "kind"}}]
     files = {"rl.jsonl": {"format": "rl"}}
     stages = [{"stage": "normalise"}, {"stage": "split", "files": files}]
     curate.main(["--output_dir", str(out), "--sources", json.dumps(sources), "--stages", json.dumps(stages)])
@@ -152,6 +154,9 @@ def test_normalising_cleans_text_and_keeps_what_was_there():
     changed, same, empty = normalise.block(rows, None, Context(Path()))
     assert changed["problem"] == "é = 1\n\nx" and changed["solution"] == "4"
     assert changed["normalise"] == {"problem": rows[0]["problem"]}
+    turns = [{"role": "user", "content": "x \r\n"}, {"role": "assistant", "content": "y \n"}]
+    (talk,) = normalise.block([{"problem": "x", "solution": None, "messages": turns}], None, Context(Path()))
+    assert [turn["content"] for turn in talk["messages"]] == ["x", "y \n"]
     assert same == rows[1] and empty.reason == "empty_problem"
     assert clean(changed["problem"]) == changed["problem"]
     assert identity(rows[0]["problem"]) == identity("é = 1 x") != identity("É = 1 x")

@@ -26,18 +26,18 @@ def main(argv: list[str] | None = None) -> None:
     own, root = recipe.own, Path(recipe.own.output_dir)
     root.mkdir(parents=True, exist_ok=True)
     lineage.hold(root)
-    if (lineage.read(root) or {}).get("stage", "curate") != "curate":
+    if "stages" not in (lineage.read(root) or {"stages": []}):
         raise InputError(f"{root}: holds another run; give another output_dir")
     steps = _steps(own)
     folders = pipeline.folders(root, steps, own.seed)
     records = []
-    for step, folder in zip(steps, folders, strict=True):
+    for number, (step, folder) in enumerate(zip(steps, folders, strict=True)):
         chosen = own.only in (None, step.name, step.label)
         record = pipeline.done(folder)
         if record:
             state = "already complete"
         elif chosen:
-            before = folders[step.number - 1] if step.number else None
+            before = folders[number - 1] if number else None
             context = Context(folder, own.seed, own.models)
             record = pipeline.run(step, folder, before, context, own.block_rows, own.workers)
             state = f"{record['seconds']:.1f} s"
@@ -85,14 +85,14 @@ def _steps(own: Any) -> list[Any]:
         for entry in own.sources
     ]
     shape = {"sources": curation.shaping(entries, sources.identify), "block_rows": own.block_rows}
-    steps = [pipeline.Step(0, "ingest", entries, shape)]
-    for number, stage in enumerate(own.stages, 1):
+    first, *labels = own.labels()
+    steps = [pipeline.Step(first, entries, shape)]
+    for label, stage in zip(labels, own.stages, strict=True):
         shape = curation.shaping(stage, sources.identify)
         names = sorted({name for _, name in curation.model_names(stage)})
-        models = {name: curation.shaping(own.models[name], sources.identify) for name in names}
-        steps.append(
-            pipeline.Step(number, stage.stage, stage, shape | ({"models": models} if names else {}), bool(names))
-        )
+        if names:
+            shape["models"] = {name: curation.shaping(own.models[name], sources.identify) for name in names}
+        steps.append(pipeline.Step(label, stage, shape, calls_models=bool(names)))
     return steps
 
 

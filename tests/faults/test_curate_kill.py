@@ -120,7 +120,7 @@ def children(pid):
 
 @pytest.mark.slow
 def test_the_workers_of_a_killed_run_end_and_do_not_hold_the_folder(tmp_path):
-    words = [sys.executable, "-m", "phi_reasoning.curate", "--config", str(recipe(tmp_path, workers=2, block_rows=20))]
+    words = [sys.executable, "-m", "phi_reasoning.curate", "--config", str(recipe(tmp_path, workers=2, block_rows=50))]
     process = subprocess.Popen([*words, "--output_dir", str(tmp_path / "stopped")], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("stopped/stages/01-*/rows-*")) and time.monotonic() < deadline:

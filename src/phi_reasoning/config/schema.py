@@ -136,8 +136,9 @@ class Checker:
         if key not in value:
             self.misfits.append(Misfit((*path, key), f"missing key, valid: {', '.join(classes)}", "missing key"))
         else:
-            close = f"{nearest(tag, classes)}; " if isinstance(tag, str) else ""
-            self.misfits.append(Misfit((*path, key), f"found {show(tag)}; {close}valid: {', '.join(classes)}"))
+            close = difflib.get_close_matches(str(tag)[:100], classes, 1)
+            text = f"found {show(tag)}, valid: {', '.join(classes)}" + (f"; nearest: {close[0]}" if close else "")
+            self.misfits.append(Misfit((*path, key), text))
         return value
 
     def _fit_union(self, value: Any, hint: Any, path: KeyPath) -> Any:

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tqdm import tqdm
+
 from phi_reasoning.data.rows import Context, Dropped, Row, read, write
 from phi_reasoning.lineage import text_sha256
 
@@ -32,22 +34,20 @@ class Step:
     """One stage of a run.
 
     Args:
-        number: Its place, from 0.
-        name: Its name, which is also its file's in `data/stages`.
+        label: Its place and name, as `01-normalise`; the name is also its file's in `data/stages`.
         settings: Its dataclass of `config.curation`.
         shape: Everything that shapes its result beside its input, as plain values and without secrets.
         calls_models: Its blocks are worked on in this process alone, which keeps the servers busy itself.
     """
 
-    number: int
-    name: str
+    label: str
     settings: Any
     shape: Any
     calls_models: bool = False
 
     @property
-    def label(self) -> str:
-        return f"{self.number:02}-{self.name}"
+    def name(self) -> str:
+        return self.label.partition("-")[2]
 
     @property
     def module(self) -> ModuleType:
@@ -164,7 +164,8 @@ def _whole(step: Step, rows: Iterable[Row], context: Context, block_rows: int) -
         path.unlink(missing_ok=True)
     buffer: list[Row | Dropped] = []
     number = 0
-    for entry in step.module.whole(rows, step.settings, _prepared(step, context)):
+    found = step.module.whole(rows, step.settings, _prepared(step, context))
+    for entry in tqdm(found, step.label, unit="row", disable=None):
         buffer.append(entry)
         if len(buffer) == block_rows:
             _write_block(context.folder, number, buffer)
@@ -182,13 +183,13 @@ def _blocks(step: Step, before: Path, context: Context, workers: int) -> None:
     todo = [path for path in blocks(before) if not (context.folder / path.name).is_file()]
     if min(workers, len(todo)) <= 1:
         ready = _prepared(step, context) if todo else context
-        for path in todo:
+        for path in tqdm(todo, step.label, unit="block", disable=None):
             _block(step, path, ready)
         return
     # Spawned, not forked: a fork would inherit the lock on the folder, and threads of libraries in any state.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(todo)), spawn, _start, (step, context)) as pool:
-        for _ in pool.map(_work, todo):
+        for _ in tqdm(pool.map(_work, todo), step.label, len(todo), unit="block", disable=None):
             pass
 
 

@@ -16,7 +16,7 @@ from phi_reasoning.errors import InputError
 
 VERSION = 1
 SHOWN = 300  # characters of a malformed line that are kept to look at
-NAMES = ("problem", "solution", "domain", "messages", "task", "instance")
+NAMES = ("problem", "solution", "domain", "messages")
 BATCH = 1000
 
 
@@ -147,7 +147,11 @@ def _row(record: Any, source: Any) -> Row:
     solution, domain = _solution(values.get("solution")), values.get("domain") or source.domain
     if not isinstance(domain, str):
         raise Malformed("wrong_type", f"domain is {type(domain).__name__}")
-    for name, text in (("problem", problem), ("solution", solution or ""), ("domain", domain)):
+    if values.get("task") not in (None, *tasks.names()):
+        raise Malformed("wrong_type", f"task is none of {', '.join(tasks.names())}")
+    texts = [("problem", problem), ("solution", solution or ""), ("domain", domain)]
+    texts += [("messages", turn["content"]) for turn in values.get("messages", ())]
+    for name, text in texts:
         _check(name, text, source.max_characters)
     row = {"id": "", "problem": problem, "solution": solution, "domain": domain, "source": source.path}
     row |= {name: value for name, value in values.items() if name not in row}

@@ -1,4 +1,4 @@
-"""Clean the text of problems and solutions; the original of a changed problem stays in the row."""
+"""Clean the text of problems, solutions and user turns; the original of a changed problem stays in the row."""
 
 from typing import Any
 
@@ -17,4 +17,9 @@ def _cleaned(row: Row) -> Row | Dropped:
     if not problem:
         return Dropped(row, "empty_problem")
     changed = {"normalise": {"problem": row["problem"]}} if problem != row["problem"] else {}
-    return {**row, "problem": problem, "solution": None if solution is None else clean(solution) or None, **changed}
+    found = {**row, "problem": problem, "solution": None if solution is None else clean(solution) or None, **changed}
+    if row.get("messages"):
+        found["messages"] = [
+            {**turn, "content": clean(turn["content"])} if turn["role"] == "user" else turn for turn in row["messages"]
+        ]
+    return found
