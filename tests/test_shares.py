@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from phi_reasoning.config.curation import MixtureStage
+from phi_reasoning.config.stages import MixtureStage
 from phi_reasoning.data.rows import Context, Dropped
 from phi_reasoning.data.stages import mixture
 from phi_reasoning.errors import InputError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phi_reasoning import config
-from phi_reasoning.config import curation
+from phi_reasoning.config import curation, stages
 from phi_reasoning.errors import InputError, one_line
 
 
@@ -89,7 +89,7 @@ def _steps(own: Any) -> list[Any]:
     steps = [pipeline.Step(first, entries, shape)]
     for label, stage in zip(labels, own.stages, strict=True):
         shape = curation.shaping(stage, sources.identify)
-        names = sorted({name for _, name in curation.model_names(stage)})
+        names = sorted({name for _, name in stages.model_names(stage)})
         if names:
             shape["models"] = {name: curation.shaping(own.models[name], sources.identify) for name in names}
         steps.append(pipeline.Step(label, stage, shape, calls_models=bool(names)))

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from phi_reasoning.config.curation import CurateRecipe
 from phi_reasoning.config.judge import JudgeConfig

@@ -21,37 +21,49 @@ class ModelSource:
     """A model that answers requests: either `base_url` with `model`, or `model_name_or_path`."""
 
     base_url: str | None = field(
-        default=None, metadata=about("Address of an OpenAI-compatible server, up to its /v1.", filled=True)
+        default=None, metadata=about("Address of an OpenAI-compatible server, up to its /v1.", filled=True, free=True)
     )
     model: str | None = field(default=None, metadata=about("Name of the model on the server.", filled=True))
     api_key_env: str | None = field(
-        default=None, metadata=about("Environment variable that holds the server's key; by default none is sent.")
+        default=None,
+        metadata=about("Environment variable that holds the server's key; by default none is sent.", free=True),
     )
-    concurrency: int = field(default=64, metadata=about("Requests under way at once.", least=1, most=10_000))
+    concurrency: int = field(
+        default=64, metadata=about("Requests under way at once.", least=1, most=10_000, free=True)
+    )
     requests_per_minute: float | None = field(
-        default=None, metadata=about("Most requests started in a minute, tries included.", above=0)
+        default=None, metadata=about("Most requests started in a minute, tries included.", above=0, free=True)
     )
-    timeout: float = field(default=1800.0, metadata=about("Seconds that one whole answer may take.", above=0))
-    retries: int = field(default=8, metadata=about("Further tries of a request that failed.", least=0, most=100))
+    timeout: float = field(
+        default=1800.0, metadata=about("Seconds that one whole answer may take.", above=0, free=True)
+    )
+    retries: int = field(
+        default=8, metadata=about("Further tries of a request that failed.", least=0, most=100, free=True)
+    )
     first_wait: float = field(
-        default=1.0, metadata=about("Seconds before the first further try; each wait doubles.", least=0)
+        default=1.0, metadata=about("Seconds before the first further try; each wait doubles.", least=0, free=True)
     )
     longest_wait: float = field(
-        default=60.0, metadata=about("Longest wait in seconds; a server that asks for more stops the run.", least=0)
+        default=60.0,
+        metadata=about("Longest wait in seconds; a server that asks for more stops the run.", least=0, free=True),
     )
     extra_body: dict[str, Any] = field(
         default_factory=dict,
         metadata=about("Further fields of each request, such as chat_template_kwargs; null takes one out."),
     )
-    price_in: float | None = field(default=None, metadata=about("Price of a million prompt tokens.", least=0))
-    price_out: float | None = field(default=None, metadata=about("Price of a million answer tokens.", least=0))
+    price_in: float | None = field(
+        default=None, metadata=about("Price of a million prompt tokens.", least=0, free=True)
+    )
+    price_out: float | None = field(
+        default=None, metadata=about("Price of a million answer tokens.", least=0, free=True)
+    )
     model_name_or_path: str | None = field(
         default=None, metadata=about("Model to load into this process.", filled=True, reads="model")
     )
     revision: str | None = field(default=None, metadata=about("Its Hub commit, tag or branch."))
     engine: Literal["transformers", "vllm"] = field(default="transformers", metadata=about("What runs it."))
     dtype: Dtype = field(default="auto", metadata=about("Number format of the weights."))
-    batch_size: int = field(default=64, metadata=about("Answers written at once.", least=1))
+    batch_size: int = field(default=64, metadata=about("Answers written at once.", least=1, free=True))
 
     def conflicts(self) -> Iterator[tuple[KeyPath, str]]:
         if (self.base_url is None) == (self.model_name_or_path is None):

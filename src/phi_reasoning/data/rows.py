@@ -48,7 +48,7 @@ class Context:
         folder: The stage's own folder. A stage may keep its journal there and, if it is a `whole` stage, a
             `report.json` with figures for the card.
         seed: The recipe's.
-        models: The recipe's models by name, as `config.curation.ModelConfig`.
+        models: The recipe's models by name, as `config.models.ModelSource`.
         prepared: What the stage's `prepare(settings, context)` returned in this process.
     """
 

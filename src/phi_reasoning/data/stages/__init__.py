@@ -8,5 +8,5 @@ A file defines `VERSION`, a whole number to raise whenever its rows change, and 
   every row once, to keep or `Dropped`, in an order that depends on nothing but its input. Killed, it starts again.
 
 `prepare(settings, context)`, if there is one, is called once in each process before the first block; what it returns
-is `context.prepared`. The settings are the stage's dataclass in `config.curation`.
+is `context.prepared`. The settings are the stage's dataclass in `config.stages`.
 """
