@@ -18,7 +18,7 @@ def whole(rows: Iterable[Row], settings: Any, context: Context) -> Iterator[Row 
     Equal is equal in canonical form. Nearly equal is a Jaccard similarity of at least `settings.threshold`, estimated
     by MinHash over shingles of `settings.shingle` words, directly or through other rows. With
     `settings.same_numbers`, problems with different numbers are never nearly equal: in mathematics one digit makes
-    another problem. Memory: 24 bytes a row, and signatures of 512 bytes a row in a file.
+    another problem. Memory: about 100 bytes a row, beside signatures of 512 bytes a row in a mapped file.
     """
     path = context.folder / ".signatures.partial"
     known = [np.empty((0, 3), dtype=np.uint64)]
