@@ -25,7 +25,7 @@ ALLOWED = {
     "errors": set(),
     "tasks": {"grading", "errors"},
     "generation": {"errors"},
-    "data": {"generation", "grading", "lineage", "model", "tasks", "errors"},
+    "data": {"generation", "grading", "lineage", "model", "shipped", "tasks", "errors"},
     "evaluation": {"generation", "grading", "tasks", "errors"},
     "trainers": {"errors", "lineage", "model"},
     "model": {"errors", "lineage"},

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from phi_reasoning.config.decontamination import DecontaminateStage
 from phi_reasoning.config.schema import Conflicts, KeyPath, about
 
 
@@ -79,7 +80,7 @@ class SplitStage:
 
 
 # A further stage is one more dataclass here, a member of this union, and the file of its name in data/stages.
-StageConfig = NormaliseStage | DeduplicateStage | MixtureStage | SplitStage
+StageConfig = NormaliseStage | DeduplicateStage | DecontaminateStage | MixtureStage | SplitStage
 
 
 def model_names(stage: Any) -> Iterator[tuple[KeyPath, str]]:

@@ -17,14 +17,14 @@ def write(folder: Path, files: Mapping[str, Any], rows: Iterable[Row]) -> dict[s
     The files appear together when all are whole.
 
     Args:
-        files: File names, and the `FileConfig` of each.
+        files: File names, and the `FileConfig` of each; empty after a last stage that is no split.
     """
     counts = dict.fromkeys(files, 0)
     partial = {name: folder / f".{name}.partial" for name in files}
     with ExitStack() as stack:
         opened = {name: stack.enter_context(path.open("w", encoding="utf-8")) for name, path in partial.items()}
         for row in rows:
-            for name in row["files"]:
+            for name in row["files"] if files else ():
                 times = row.get("repeat", 1)
                 opened[name].write(line(FORMATS[files[name].format](row)) * times)
                 counts[name] += times

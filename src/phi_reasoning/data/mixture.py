@@ -49,8 +49,7 @@ def mix(parts: Sequence[datasets.Dataset], weights: Sequence[float], seed: int) 
 
 
 def _load(entry: Any, columns: Sequence[tuple[str, ...]]) -> datasets.Dataset:
-    kind = FORMATS.get(Path(entry.path).suffix)
-    rows = _read(entry.path, kind, entry.split) if kind else fetch(entry)
+    rows = read(entry)
     for ours, theirs in (entry.columns or {}).items():
         if theirs not in rows.column_names:
             raise InputError(f"{entry.path}: no column {theirs}; columns: {', '.join(rows.column_names)}")
@@ -65,6 +64,12 @@ def _load(entry: Any, columns: Sequence[tuple[str, ...]]) -> datasets.Dataset:
         found = ", ".join(rows.column_names)
         raise InputError(f"{entry.path}: columns {found}; valid: {valid} (map them by `columns`)")
     return rows
+
+
+def read(entry: Any) -> datasets.Dataset:
+    """Load a set from a local file or from the Hub, with the columns it has."""
+    kind = FORMATS.get(Path(entry.path).suffix)
+    return _read(entry.path, kind, entry.split) if kind else fetch(entry)
 
 
 def fetch(entry: Any) -> datasets.Dataset:

@@ -7,6 +7,7 @@ from typing import Any
 
 import huggingface_hub
 
+from phi_reasoning import shipped
 from phi_reasoning.lineage import file_sha256, text_sha256, weights_sha256
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -21,7 +22,7 @@ def identify(value: Any, reads: str) -> Any:
     """
     if not isinstance(value, str):
         return value
-    path = Path(os.path.expanduser(value))
+    path = shipped.find(value) if reads == "file" else Path(os.path.expanduser(value))
     if os.path.isfile(path):
         return {"path": value, "sha256": file_sha256(path)}
     if reads == "model" and os.path.isdir(path):

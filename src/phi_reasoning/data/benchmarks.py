@@ -1,0 +1,109 @@
+"""Load the texts of benchmarks that training data must not hold."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from phi_reasoning import shipped
+from phi_reasoning.data import mixture
+from phi_reasoning.errors import InputError
+
+COLUMNS = ("benchmark", "path", "name", "split", "revision", "text", "id")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of a list of benchmarks, with the fields of `config.decontamination.BenchmarkConfig`."""
+
+    benchmark: str
+    path: str | None
+    name: str | None
+    split: str
+    revision: str | None
+    text: list[str]
+    id: str | None
+
+
+def listed(path: str) -> list[Listed]:
+    """Read a list of benchmarks: a CSV file with a line a set, an empty cell for none, `;` between text columns.
+
+    Raises:
+        InputError: columns are missing, or a line has no benchmark.
+    """
+    with shipped.find(path).open(encoding="utf-8", newline="") as file:
+        lines = csv.DictReader(file)
+        missing = [column for column in COLUMNS if column not in (lines.fieldnames or ())]
+        if missing:
+            raise InputError(f"{path}: found no column {missing[0]}, valid: {', '.join(COLUMNS)}")
+        entries = []
+        for number, line in enumerate(lines, 2):
+            cells = {column: (line[column] or "").strip() or None for column in COLUMNS}
+            if not cells["benchmark"]:
+                raise InputError(f"{path}:{number}: found no benchmark, valid: its name")
+            text = (cells["text"] or "").split(";")
+            entries.append(Listed(**{**cells, "split": cells["split"] or "test", "text": text}))  # type: ignore[arg-type]
+    return entries
+
+
+def load(entries: Sequence[Any], skip: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the texts of benchmarks, by name of the benchmark and id of the item.
+
+    Args:
+        entries: `BenchmarkConfig`s or `Listed`s; those of one name make one benchmark.
+        skip: Names of benchmarks that are left out.
+
+    Raises:
+        InputError: a benchmark cannot be read and is not skipped, or holds no text.
+    """
+    names = [entry.benchmark for entry in entries]
+    for name in skip:
+        if name not in names:
+            raise InputError(f"decontaminate: skip: found {name}, valid: {', '.join(dict.fromkeys(names))}")
+    found: dict[str, dict[str, str]] = {}
+    several = Counter(names)
+    for entry in entries:
+        if entry.benchmark in skip:
+            continue
+        items = found.setdefault(entry.benchmark, {})
+        before = len(items)
+        for number, record in enumerate(_records(entry)):
+            id = str(number if entry.id is None else record[entry.id])
+            id = f"{entry.name or entry.path}:{id}" if several[entry.benchmark] > 1 else id
+            text = "\n".join(text for column in entry.text for text in texts(record, column.split(".")))
+            if text.strip():
+                items[f"{id}#{number}" if id in items else id] = text
+        if len(items) == before:
+            raise InputError(f"{_place(entry)}: found no text in {', '.join(entry.text)}, valid: columns with text")
+    return found
+
+
+def _place(entry: Any) -> str:
+    return f"decontaminate: benchmark {entry.benchmark} ({entry.path})"
+
+
+def _records(entry: Any) -> Iterable[dict[str, Any]]:
+    otherwise = f"valid: a set that can be read, or {entry.benchmark} under skip"
+    if entry.path is None:
+        raise InputError(f"{_place(entry)}: found no public copy, {otherwise}")
+    try:
+        rows = mixture.read(entry)
+    except (OSError, ValueError, RuntimeError) as error:
+        # A set with a loading script is a RuntimeError.
+        raise InputError(f"{_place(entry)}: {error}; {otherwise}") from None
+    for column in [*(column.partition(".")[0] for column in entry.text), *([entry.id] if entry.id else [])]:
+        if column not in rows.column_names:
+            raise InputError(f"{_place(entry)}: found no column {column}, valid: {', '.join(rows.column_names)}")
+    return rows
+
+
+def texts(value: Any, path: Sequence[str]) -> Iterator[str]:
+    """Yield the texts at a path of keys; lists on the way give all they hold."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from texts(entry, path)
+    elif path and isinstance(value, dict):
+        yield from texts(value.get(path[0]), path[1:])
+    elif not path and isinstance(value, str | int | float):
+        yield str(value)

@@ -1,0 +1,173 @@
+r"""Texts as words that do not depend on case, white space, punctuation or LaTeX spacing, with a hash for each word.
+
+A word is a run of letters, a run of decimal digits, or one Chinese or Japanese character (those scripts put no
+spaces between words). An apostrophe between two letters belongs to the word. Everything else parts words: `3x`,
+`3 x`, `3\,x` and `$3 \cdot x$` are the same two words. Before, text goes through NFKC and case folding and loses
+characters that nobody sees (zero-width spaces, soft hyphens). LaTeX commands that only space, size or group, and those
+that other people write as a sign (`\frac`, `\times`, `\leq`), are no words. What numbers a text has matters, which
+signs stand between them does not. `10,000` and
+`10\,000` are two numbers, `10000` is one.
+"""
+
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+NAMES = """
+quad qquad enspace thinspace medspace thickspace negthinspace hspace vspace hfill displaystyle textstyle
+left right middle big bigl bigr bigm bigg biggl biggr biggm limits nolimits
+text textrm mathrm mbox operatorname
+frac dfrac tfrac cfrac cdot times div pm mp le leq leqslant ge geq geqslant lt gt ne neq
+to rightarrow dots ldots cdots circ
+"""
+COMMANDS = frozenset(NAMES.split())
+SPACING = re.compile(r"\\[hv]space\s*\*?\s*\{[^{}]*\}")
+APART, LETTER, DIGIT, ALONE = range(4)
+# Code points from here on are no words; those of the last Chinese block end before.
+KNOWN = 0x32400
+CHINESE_AND_JAPANESE = ((0x3040, 0x3100), (0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, KNOWN))
+BLOCK = 1 << 16
+
+# Odd, so that multiplying loses no bit and can be undone.
+BASE, GRAM, MIX = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, np.uint64(0xFF51AFD7ED558CCD)
+FOLD = np.uint64(32)
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of some texts, one after the other.
+
+    `text` holds the folded texts; word i is `text[starts[i]:ends[i]]` with hash `hashes[i]`, and text k has the words
+    `bounds[k]` to `bounds[k + 1]`. Equal words have equal hashes; different words almost always different ones.
+    """
+
+    text: str
+    starts: np.ndarray
+    ends: np.ndarray
+    hashes: np.ndarray
+    bounds: np.ndarray
+
+    def list(self, first: int, last: int) -> list[str]:
+        """Return the words `first` to `last`, the last one left out."""
+        text, pairs = self.text, zip(self.starts[first:last].tolist(), self.ends[first:last].tolist(), strict=True)
+        return [text[start:end] for start, end in pairs]
+
+    def running(self) -> np.ndarray:
+        """Return the sums from which `keys` takes those of any n: (words + 1,) uint64."""
+        sums = np.zeros(len(self.hashes) + 1, np.uint64)
+        np.cumsum(self.hashes * _powers(GRAM, len(self.hashes).bit_length())[: len(self.hashes)], out=sums[1:])
+        return sums
+
+
+def keys(running: np.ndarray, n: int) -> np.ndarray:
+    """Return the hash of every run of n words: (words - n + 1,) uint64, or none; the high bits are well mixed.
+
+    Runs that reach from one text into the next are among them.
+    """
+    total = max(0, len(running) - n)
+    return (running[n:] - running[:total]) * _powers(pow(GRAM, -1, 1 << 64), total.bit_length())[:total]
+
+
+def fold(text: str) -> str:
+    """Return the text in the one form in which words are compared."""
+    if "space" in text:
+        text = SPACING.sub(" ", text)
+    if text.isascii():
+        return text.lower()
+    if not _unseen().isdisjoint(text):
+        text = "".join(character for character in text if character not in _unseen())
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return text.replace("’", "'")
+
+
+def blocks(texts: Sequence[str]) -> Iterator[tuple[int, Words]]:
+    """Yield the place of a first text and the words of as many as make a block that stays in the cache."""
+    first, part, size = 0, [], 0
+    for index, text in enumerate(texts):
+        part.append(fold(text))
+        size += len(text)
+        if size >= BLOCK:
+            yield first, split(part)
+            first, part, size = index + 1, [], 0
+    if part:
+        yield first, split(part)
+
+
+def split(folded: Sequence[str]) -> Words:
+    """Return the words of folded texts.
+
+    The hash of a word is the polynomial of its characters in an odd base modulo 2^64, taken from running sums over
+    all the text, so that no string is made for a word.
+    """
+    text = "\n".join(["", *folded, ""])
+    characters, kinds = _kinds_of(text)
+    new = kinds[1:] != kinds[:-1]
+    if kinds.max() == ALONE:
+        new |= kinds[1:] == ALONE
+    # The text begins and ends apart, so that every word has an edge at both sides.
+    edges = np.flatnonzero(new) + 1
+    words = np.flatnonzero(kinds[edges])
+    starts, ends = edges[words], edges[words + 1] if len(words) else edges[words]
+    bits = len(text).bit_length()
+    sums = np.cumsum(characters * _powers(BASE, bits)[: len(text)])
+    hashes = (sums[ends - 1] - sums[starts - 1]) * _powers(pow(BASE, -1, 1 << 64), bits)[starts]
+    hashes = (hashes ^ (hashes >> FOLD)) * MIX
+    if "\\" in text:
+        commands = np.flatnonzero(characters[starts - 1] == ord("\\"))
+        spans = zip(commands.tolist(), starts[commands].tolist(), ends[commands].tolist(), strict=True)
+        left_out = [word for word, start, end in spans if text[start:end] in COMMANDS]
+        if left_out:
+            starts, ends, hashes = (np.delete(values, left_out) for values in (starts, ends, hashes))
+    before = np.cumsum([1, *(len(part) + 1 for part in folded)])
+    return Words(text, starts, ends, hashes, np.searchsorted(starts, before))
+
+
+def _kinds_of(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the code points of the text, and what each is: a letter, a digit, a word by itself, or apart."""
+    if text.isascii():
+        encoded = text.encode("ascii")
+        characters = np.frombuffer(encoded, np.uint8)
+        kinds = np.frombuffer(bytearray(encoded.translate(_kinds()[:256].tobytes())), np.uint8)
+    else:
+        # Half a surrogate pair is no character, but can stand in a text.
+        characters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        kinds = _kinds().take(characters, mode="clip")
+    if "'" in text:
+        places = np.flatnonzero(characters == ord("'"))
+        kinds[places[(kinds[places - 1] == LETTER) & (kinds[places + 1] == LETTER)]] = LETTER
+    return characters, kinds
+
+
+@cache
+def _kinds() -> np.ndarray:
+    """Return the kind of every code point; the last entry stands for all beyond."""
+    kinds = np.full(KNOWN + 1, APART, np.uint8)
+    for code in range(KNOWN):
+        character = chr(code)
+        if character.isdecimal():
+            kinds[code] = DIGIT
+        elif character.isalnum() or unicodedata.category(character)[0] == "M":
+            kinds[code] = LETTER
+    for first, last in CHINESE_AND_JAPANESE:
+        part = kinds[first:last]
+        part[part == LETTER] = ALONE
+    return kinds
+
+
+@cache
+def _unseen() -> frozenset[str]:
+    """Return the characters that have no width of their own: category Cf."""
+    characters = map(chr, range(sys.maxunicode + 1))
+    return frozenset(character for character in characters if unicodedata.category(character) == "Cf")
+
+
+@cache
+def _powers(base: int, bits: int) -> np.ndarray:
+    powers = np.full(1 << bits, base, np.uint64)
+    powers[0] = 1
+    return np.cumprod(powers, dtype=np.uint64)
