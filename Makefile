@@ -38,7 +38,7 @@ check-latest:  ## every recipe against the newest releases, whatever pyproject.t
 	.venv-latest/bin/python -m pytest -q tests/test_recipes.py tests/test_config.py tests/test_template.py tests/smoke tests/parity
 
 bench: install  ## ratios against named baselines
-	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+	@set -e; for script in benchmarks/*.py; do $(BIN)/python -W ignore $$script; done
 
 wheel: install  ## dist/*.whl
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .

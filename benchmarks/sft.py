@@ -6,6 +6,8 @@ timed. The bare loop gets the verb's own batches. Packed rows of a batch become 
 attention kernels that skip what lies between conversations (flash attention); on a CPU that row costs its square.
 """
 
+import contextlib
+import io
 import json
 import math
 import os
@@ -18,6 +20,7 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import datasets
 import torch
 import transformers
 import trl
@@ -133,17 +136,20 @@ def main() -> None:
     """Measure all in turn, so that a drift of the machine meets each."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
     trl.SFTTrainer = Timed  # both programs look it up when they run
     speeds: dict[str, list[float]] = {"verb": [], "trl": [], "bare": [], "packed": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_inputs(folder)
+        with contextlib.redirect_stdout(io.StringIO()):
+            write_inputs(folder)
         for number in range(ROUNDS):
-            speeds["verb"].append(ours(folder, folder / f"verb{number}"))
-            batches = Timed.last.batches()
-            speeds["trl"].append(theirs(folder, folder / f"trl{number}"))
-            speeds["bare"].append(bare(folder, batches))
-            speeds["packed"].append(ours(folder, folder / f"packed{number}", packing=True))
+            with contextlib.redirect_stdout(io.StringIO()):
+                speeds["verb"].append(ours(folder, folder / f"verb{number}"))
+                batches = Timed.last.batches()
+                speeds["trl"].append(theirs(folder, folder / f"trl{number}"))
+                speeds["bare"].append(bare(folder, batches))
+                speeds["packed"].append(ours(folder, folder / f"packed{number}", packing=True))
     verb, stock, loop, packed = (statistics.median(values) for values in speeds.values())
     print(
         f"SFT verb: {verb:.0f} tokens/s; trl sft: {stock:.0f}, ratio {verb / stock:.2f}x; "
