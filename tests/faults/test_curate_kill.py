@@ -18,7 +18,8 @@ DRIVER = """
 import os, sys, json, random, signal, time
 from phi_reasoning import curate
 from phi_reasoning.data import card, export, pipeline, sources
-from phi_reasoning.data.stages import deduplicate, ingest, mixture, normalise, split
+from phi_reasoning.data.stages import deduplicate, filter_traces, ingest, mixture, normalise, split, traces
+from phi_reasoning.generation import endpoint, journal
 
 def start(words):
     pid = os.fork()
@@ -77,7 +78,10 @@ def recipe(folder, **keys):
 
 
 def contents(folder):
-    """A hash for each file; times, and the folder's own name in the card and the recipe, are left out."""
+    """A hash for each file; times, and the folder's own name in the card and the recipe, are left out.
+
+    So are journals: replies stand there in the order in which they came.
+    """
     found = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = path.read_bytes()
@@ -85,25 +89,55 @@ def contents(folder):
             content = json.dumps({**json.loads(content), "seconds": 0}).encode()
         if path.name in ("README.md", "config.yaml"):
             content = content.replace(folder.name.encode(), b"")
-        if path.name != "lineage.json":
+        if path.name != "lineage.json" and not path.name.startswith("requests-"):
             found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
     return found
 
 
-@pytest.mark.slow
-def test_twenty_kills_leave_the_output_of_a_run_left_alone(tmp_path):
-    words = [sys.executable, "-c", DRIVER, str(recipe(tmp_path)), str(tmp_path / "runs"), str(KILLS)]
+def killed(path, root, kills):
+    """Run a recipe, whole and killed `kills` times, and return the files of the whole run: those of all runs."""
+    words = [sys.executable, "-c", DRIVER, str(path), str(root), str(kills)]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr[-3000:]
-    killed, _ = json.loads(ran.stdout.splitlines()[-1])
-    assert killed >= KILLS - 2, "runs ended before they could be killed"
-    folders = sorted((tmp_path / "runs").iterdir())
-    assert len(folders) == KILLS // 2 + 2
-    expected = contents(tmp_path / "runs" / "whole")
-    assert {"a.jsonl", "b.jsonl", "README.md"} <= expected.keys() and len(expected) > 100
+    count, _ = json.loads(ran.stdout.splitlines()[-1])
+    assert count >= kills - 2, "runs ended before they could be killed"
+    folders = sorted(root.iterdir())
+    assert len(folders) == kills // 2 + 2
+    expected = contents(root / "whole")
     for folder in folders:
         assert contents(folder) == expected, folder.name
         assert (folder / "lineage.json").is_file()
+    return expected
+
+
+@pytest.mark.slow
+def test_twenty_kills_leave_the_output_of_a_run_left_alone(tmp_path):
+    expected = killed(recipe(tmp_path), tmp_path / "runs", KILLS)
+    assert {"a.jsonl", "b.jsonl", "README.md"} <= expected.keys() and len(expected) > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("select", ["first", "all"])
+def test_kills_with_a_teacher_leave_the_output_of_a_run_left_alone(tmp_path, chat_server, select):
+    chat_server.error_rate, chat_server.delay = 0.4, 0.002
+    teacher = {"base_url": chat_server.url, "model": "r1", "first_wait": 0.01, "concurrency": 8}
+    stages = [
+        {"stage": "normalise"},
+        {"stage": "deduplicate", "threshold": 1},
+        {"stage": "traces", "model": "teacher", "samples": 3, "select": select},
+        {"stage": "filter_traces", "loop_ngram": 3, "loop_count": 3},
+        {"stage": "split", "files": {"sft.jsonl": {"format": "sft"}, "rl.jsonl": {"format": "rl", "span": [0, 0.5]}}},
+    ]
+    source = tmp_path / "sums.jsonl"
+    sums = [{"problem": f"What is {n // 2} + {n % 7}?", "solution": n // 2 + n % 7} for n in range(120)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in sums))
+    keys = {"sources": [{"path": str(source)}], "models": {"teacher": teacher}, "stages": stages, "block_rows": 16}
+    expected = killed(recipe(tmp_path, **keys), tmp_path / "runs", 6)
+    assert {"sft.jsonl", "rl.jsonl", "README.md"} <= expected.keys()
+    # A problem is asked again only by a run in another folder, and for replies that were under way at a kill.
+    asked = len({json.dumps(body) for body in chat_server.bodies})
+    runs = 6 // 2 + 2
+    assert asked * runs <= len(chat_server.bodies) <= asked * runs + 6 * teacher["concurrency"]
 
 
 def alive(pids):

@@ -71,7 +71,7 @@ class SourceConfig:
 
 
 # What the stages write into a row; a source cannot bring it along under these names.
-RESERVED = {"id", "source", "files", "repeat"}
+RESERVED = {"id", "source", "files", "repeat", "trace"}
 
 
 @dataclass(kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from phi_reasoning.config.decontamination import DecontaminateStage
 from phi_reasoning.config.schema import Conflicts, KeyPath, about
+from phi_reasoning.config.traces import FilterTracesStage, TracesStage
 
 
 @dataclass(kw_only=True)
@@ -80,7 +81,15 @@ class SplitStage:
 
 
 # A further stage is one more dataclass here, a member of this union, and the file of its name in data/stages.
-StageConfig = NormaliseStage | DeduplicateStage | DecontaminateStage | MixtureStage | SplitStage
+StageConfig = (
+    NormaliseStage
+    | DeduplicateStage
+    | DecontaminateStage
+    | TracesStage
+    | FilterTracesStage
+    | MixtureStage
+    | SplitStage
+)
 
 
 def model_names(stage: Any) -> Iterator[tuple[KeyPath, str]]:

@@ -17,7 +17,8 @@ def summary(record: dict[str, Any], state: str) -> str:
     """Return a stage's record as one line."""
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(record["dropped"].items()))
     lost = sum(record["dropped"].values())
-    return f"{record['stage']}: {record['in']} in, {record['kept']} kept, {lost} dropped" + (
+    more = f", {record['added']} added" if "added" in record else ""
+    return f"{record['stage']}: {record['in']} in{more}, {record['kept']} kept, {lost} dropped" + (
         f" ({reasons}); {state}" if reasons else f"; {state}"
     )
 
@@ -42,7 +43,7 @@ def card(title: str, records: Sequence[dict[str, Any]], files: Sequence[dict[str
         "Files": table(["file", "rows", "sha256"], [[f["path"], f["rows"], f["sha256"]] for f in files])
         if files
         else "None: the recipe has no split.",
-        "Stages": table(["stage", "in", "kept", "dropped"], [_counts(record) for record in records]),
+        "Stages": table(["stage", "in", "added", "kept", "dropped"], [_counts(record) for record in records]),
         "Dropped": _dropped(records),
         "Reports": _reports(records),
         "Settings": _block(yaml.safe_dump([{r["stage"]: r["settings"]} for r in records], sort_keys=False)),
@@ -53,7 +54,7 @@ def card(title: str, records: Sequence[dict[str, Any]], files: Sequence[dict[str
 
 
 def _counts(record: dict[str, Any]) -> list[Any]:
-    return [record["stage"], record["in"], record["kept"], sum(record["dropped"].values())]
+    return [record["stage"], record["in"], record.get("added", 0), record["kept"], sum(record["dropped"].values())]
 
 
 def _dropped(records: Sequence[dict[str, Any]]) -> str:

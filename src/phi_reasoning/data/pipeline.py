@@ -107,6 +107,8 @@ def run(
         _blocks(step, before, context, 1 if step.calls_models else workers)
     record = {"stage": step.label, "settings": step.shape, **_tally(folder)}
     expected = (done(before) or {}).get("kept") if before else record["in"]
+    if getattr(step.module, "ADDS", False) and record["in"] > expected:
+        record |= {"in": expected, "added": record["in"] - expected}
     if record["in"] != expected:
         raise RuntimeError(f"{folder}: {expected} rows went in, {record['in']} came out kept or dropped")
     record["seconds"] = round(time.perf_counter() - began, 3)
@@ -146,14 +148,14 @@ def _shortened(value: Any) -> Any:
     return value[:SHOWN] if isinstance(value, str) else value
 
 
-def _write_block(folder: Path, number: int, outcome: Iterable[Row | Dropped]) -> None:
+def _write_block(folder: Path, number: int, outcome: Iterable[Row | Dropped | list[Row]]) -> None:
     kept: list[Row] = []
     dropped: list[Row] = []
     for entry in outcome:
         if isinstance(entry, Dropped):
             dropped.append({"reason": entry.reason, "detail": entry.detail, "row": entry.row})
         else:
-            kept.append(entry)
+            kept += entry if isinstance(entry, list) else [entry]
     # The rows go last: their file says that the block is complete.
     write(folder / f"dropped-{number:05}.jsonl", dropped)
     write(folder / f"rows-{number:05}.jsonl", kept)
@@ -196,7 +198,7 @@ def _blocks(step: Step, before: Path, context: Context, workers: int) -> None:
 def _block(step: Step, path: Path, context: Context) -> None:
     rows = list(read(path))
     outcome = step.module.block(rows, step.settings, context)
-    if len(outcome) != len(rows):
+    if len(outcome) != len(rows) or [] in outcome:
         raise RuntimeError(f"{step.label}: {len(rows)} rows of {path.name} came back as {len(outcome)}")
     _write_block(context.folder, int(path.stem.partition("-")[2]), outcome)
 

@@ -7,6 +7,9 @@ A file defines `VERSION`, a whole number to raise whenever its rows change, and 
 - `whole(rows, settings, context) -> Iterator`: looks at all rows, which may be iterated more than once. It yields
   every row once, to keep or `Dropped`, in an order that depends on nothing but its input. Killed, it starts again.
 
+A `block` stage with `ADDS = True` may answer with a list of rows in place of one; the record counts the further ones
+as `added`.
+
 `prepare(settings, context)`, if there is one, is called once in each process before the first block; what it returns
 is `context.prepared`. The settings are the stage's dataclass in `config.stages`.
 """

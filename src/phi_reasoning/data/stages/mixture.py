@@ -1,7 +1,6 @@
 """Choose rows so that every domain has its share of the tokens, and count those tokens."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -20,13 +19,9 @@ def prepare(settings: Any, context: Context) -> Count:
     """Return what counts tokens of rows: in the tokenizer's chat template if it has one; words without a tokenizer."""
     if settings.tokenizer is None:
         return lambda rows: [sum(len(turn["content"].split()) for turn in _conversation(row)) for row in rows]
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers import AutoTokenizer
+    from phi_reasoning.data import tokens  # imports transformers, which takes seconds
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(settings.tokenizer)
-    except (OSError, ValueError) as error:
-        raise InputError(f"mixture: tokenizer: {settings.tokenizer}: {error}") from None
+    tokenizer = tokens.load(settings.tokenizer, "mixture")
 
     def count(rows: list[Row]) -> list[int]:
         conversations = [_conversation(row) for row in rows]

@@ -1,0 +1,114 @@
+"""Drop traces that are malformed, that loop, or that are too long, too short or wrong."""
+
+import re
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from phi_reasoning import tasks
+from phi_reasoning.data import traces
+from phi_reasoning.data.rows import Context, Dropped, Row
+from phi_reasoning.grading import final_answer, loops, think_format_valid
+
+VERSION = 1
+# Terminals act on them. Invisible marks of other scripts are none.
+CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+Found = tuple[str, dict[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What lengths and loops are counted in, and the control tokens that no text may hold."""
+
+    split: Callable[[str], Sequence[Hashable]]
+    special: frozenset[str]
+
+
+def prepare(settings: Any, context: Context) -> Unit:
+    """Return the tokenizer's unit; words without a tokenizer."""
+    if settings.tokenizer is None:
+        return Unit(str.split, frozenset())
+    from phi_reasoning.data import tokens  # imports transformers, which takes seconds
+
+    tokenizer = tokens.load(settings.tokenizer, "filter_traces")
+    special = frozenset(
+        str(token) for token in tokenizer.added_tokens_decoder.values() if token.special or str(token) in traces.TAGS
+    )
+    return Unit(lambda text: tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], special)
+
+
+def block(rows: list[Row], settings: Any, context: Context) -> list[Row | Dropped]:
+    """Return the rows whose every response is sound.
+
+    Reasons: `bad_format`, `control_tokens`, `control_characters`, `no_answer`, `too_short`, `too_long`, `loop`, and
+    for a response that the grader does not accept `wrong_answer`, or `ungradable_solution`. What `traces` has graded
+    is not graded again: an answer that takes long to compare would be right in one stage and timed out in the next.
+    """
+    found = [_flaw(row, settings, context.prepared) for row in rows]
+    fit = [
+        index
+        for index, row in enumerate(rows)
+        if settings.grade and found[index] is None and _has_gold(row) and "verdict" not in row.get("trace", {})
+    ]
+    verdicts = tasks.verdicts(
+        [rows[index]["messages"][-1]["content"] for index in fit],
+        [rows[index]["solution"] for index in fit],
+        [rows[index].get("task") for index in fit],
+        [rows[index].get("instance") for index in fit],
+    )
+    for index, verdict in zip(fit, verdicts, strict=True):
+        if verdict is None:
+            found[index] = "ungradable_solution", {}
+        elif not verdict.correct:
+            found[index] = "wrong_answer", {"outcome": verdict.outcome, "answer": verdict.answer}
+    return [row if flaw is None else Dropped(row, *flaw) for row, flaw in zip(rows, found, strict=True)]
+
+
+def _has_gold(row: Row) -> bool:
+    return row.get("solution") is not None or "task" in row
+
+
+def _flaw(row: Row, settings: Any, unit: Unit) -> Found:
+    messages = row.get("messages") or []
+    turns = messages[1:] if messages and messages[0]["role"] == "system" else messages
+    roles = [turn["role"] for turn in turns]
+    if not turns or roles != ["user", "assistant"] * (len(turns) // 2):
+        return "bad_format", {"roles": [turn["role"] for turn in messages]}
+    for turn in messages:
+        if flaw := _forged(turn, unit):
+            return flaw
+    for turn in turns[1::2]:
+        if flaw := _response_flaw(turn["content"], settings, unit):
+            return flaw
+    return None
+
+
+def _forged(turn: dict[str, str], unit: Unit) -> Found:
+    """Find what a chat template would render as something else than text. A system message may speak of the tags."""
+    text = turn["content"]
+    if CONTROL_CHARACTERS.search(text):
+        return "control_characters", {"role": turn["role"]}
+    if turn["role"] == "user":
+        forged = traces.forged(text)
+        special = unit.special
+    else:
+        forged = traces.CONTROL.search(text) is not None
+        special = unit.special - traces.TAGS
+    if forged or any(token in text for token in special):
+        return "control_tokens", {"role": turn["role"]}
+    return None
+
+
+def _response_flaw(text: str, settings: Any, unit: Unit) -> Found:
+    if not think_format_valid(text):
+        return "bad_format", {}
+    if settings.final_answer and final_answer(text) is None:
+        return "no_answer", {}
+    items = unit.split(text)
+    if len(items) < settings.shortest:
+        return "too_short", {"length": len(items)}
+    if settings.longest is not None and len(items) > settings.longest:
+        return "too_long", {"length": len(items)}
+    if (count := loops.highest_count(items, settings.loop_ngram)) >= settings.loop_count:
+        return "loop", {"count": count}
+    return None

@@ -1,0 +1,187 @@
+"""Ask a teacher for reasoning traces, and keep those whose answer the grader accepts."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phi_reasoning import generation, tasks
+from phi_reasoning.data import seeds, traces
+from phi_reasoning.data.rows import Context, Dropped, Row
+from phi_reasoning.generation import Engine, Reply, Request
+from phi_reasoning.generation.journal import Journal
+from phi_reasoning.grading import gold_problems
+
+VERSION = 1
+ADDS = True  # a problem may become several rows
+# What a sample came to, the furthest first: a problem without a right trace is dropped for the furthest it got.
+OUTCOMES = ("no_correct_trace", "control_tokens", "no_answer", "no_thought", "cut", "error")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One reply: a right trace if `outcome` is None, else why it is none."""
+
+    number: int
+    reply: Reply
+    content: str | None
+    outcome: str | None
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What the blocks of one process share."""
+
+    engine: Engine
+    guidelines: str | None
+    system_message: str | None
+
+
+def prepare(settings: Any, context: Context) -> Teacher:
+    """Open the teacher, and read the system messages."""
+    where = f"models.{settings.model}"
+    texts = [Path(path).read_text("utf-8").strip() if path else None for path in _files(settings)]
+    return Teacher(generation.open(context.models[settings.model], where), *texts)
+
+
+def _files(settings: Any) -> tuple[str | None, str | None]:
+    return settings.guidelines, settings.system_message
+
+
+def block(rows: list[Row], settings: Any, context: Context) -> list[Any]:
+    """Return for each row its traces, as rows with `messages` and `trace`, or the row dropped.
+
+    Replies are journalled in a file for each block, so that memory is bounded by a block's.
+    """
+    ids = "".join(row["id"] for row in rows)
+    journal = Journal(
+        context.prepared.engine, context.folder / f"requests-{hashlib.sha256(ids.encode()).hexdigest()[:16]}.jsonl"
+    )
+    unfit = _unfit(rows)
+    samples: dict[int, list[Sample]] = {index: [] for index in range(len(rows)) if unfit[index] is None}
+    for numbers in _rounds(settings):
+        asked = [
+            (index, number)
+            for index, found in samples.items()
+            if settings.select != "first" or all(sample.outcome for sample in found)
+            for number in numbers
+        ]
+        requests = [_request(rows[index], number, settings, context) for index, number in asked]
+        replies = journal.generate(requests)
+        graded = _graded([rows[index] for index, _ in asked], [number for _, number in asked], replies)
+        for (index, _), sample in zip(asked, graded, strict=True):
+            samples[index].append(sample)
+    return [
+        Dropped(row, unfit[index] or "") if unfit[index] else _outcome(row, samples[index], settings, context)
+        for index, row in enumerate(rows)
+    ]
+
+
+def _unfit(rows: Sequence[Row]) -> list[str | None]:
+    """Say for each row why the teacher is not to be asked: every reply costs."""
+    plain = {index: row["solution"] for index, row in enumerate(rows) if "task" not in row}
+    problems = dict(zip(plain, gold_problems(list(plain.values())), strict=True))
+    found: list[str | None] = []
+    for index, row in enumerate(rows):
+        if traces.forged(row["problem"]):
+            found.append("control_tokens")
+        elif index in plain and row["solution"] is None:
+            found.append("no_solution")
+        else:
+            found.append("ungradable_solution" if problems.get(index) else None)
+    return found
+
+
+def _rounds(settings: Any) -> Iterator[range]:
+    """Yield the numbers of the samples to ask for together: one after the other where the first right one will do."""
+    if settings.select == "first":
+        yield from (range(number, number + 1) for number in range(settings.samples))
+    else:
+        yield range(settings.samples)
+
+
+def _request(row: Row, number: int, settings: Any, context: Context) -> Request:
+    teacher = context.prepared
+    own = _system(row) if settings.system == "keep" else None
+    system = "\n\n".join(text for text in (teacher.guidelines, own) if text)
+    return Request(
+        messages=[*([{"role": "system", "content": system}] if system else []), *seeds.turns(row["problem"])],
+        seed=tasks.digest("trace", context.seed, row["id"], number, teacher.engine.name) % 2**63,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        max_tokens=settings.max_tokens,
+    )
+
+
+def _system(row: Row) -> str | None:
+    messages = row.get("messages") or [{}]
+    return messages[0]["content"] if messages[0].get("role") == "system" else None
+
+
+def _graded(rows: Sequence[Row], numbers: Sequence[int], replies: Sequence[Reply]) -> list[Sample]:
+    contents, outcomes = zip(*map(_content, replies), strict=True) if replies else ((), ())
+    whole = [index for index, content in enumerate(contents) if content is not None]
+    verdicts = tasks.verdicts(
+        [contents[index] for index in whole],
+        [rows[index]["solution"] for index in whole],
+        [rows[index].get("task") for index in whole],
+        [rows[index].get("instance") for index in whole],
+    )
+    found = list(outcomes)
+    for index, verdict in zip(whole, verdicts, strict=True):
+        if verdict is None or not verdict.correct:
+            found[index] = "no_answer" if verdict and verdict.answer is None else "no_correct_trace"
+    return [Sample(*sample) for sample in zip(numbers, replies, contents, found, strict=True)]
+
+
+def _content(reply: Reply) -> tuple[str | None, str | None]:
+    """Return the trace in a reply, or why there is none."""
+    if reply.finish != "stop":
+        return None, "cut" if reply.finish == "length" else "error"
+    try:
+        return traces.rendered(*traces.parted(reply.text, reply.thought)), None
+    except traces.NoTrace as error:
+        return None, str(error)
+
+
+def _outcome(row: Row, samples: Sequence[Sample], settings: Any, context: Context) -> list[Row] | Dropped:
+    right = [sample for sample in samples if sample.outcome is None]
+    if not right:
+        counts = Counter(sample.outcome for sample in samples)
+        reason = next(outcome for outcome in OUTCOMES if counts[outcome])
+        errors = [sample.reply.reason for sample in samples if sample.reply.reason]
+        return Dropped(row, reason, {"samples": dict(counts), **({"error": errors[0]} if errors else {})})
+    return [_row(row, sample, len(samples), settings, context) for sample in _chosen(right, settings)]
+
+
+def _chosen(right: Sequence[Sample], settings: Any) -> list[Sample]:
+    """Return the right samples that the rule takes; of equal ones the earlier."""
+    if settings.select == "all":
+        return list(right[: settings.most])
+    if settings.select == "first":
+        return [right[0]]
+    # Characters where the server counts no tokens: a comparison needs one unit.
+    counts = [sample.reply.completion_tokens for sample in right if sample.reply.completion_tokens is not None]
+    lengths = counts if len(counts) == len(right) else [len(sample.content or "") for sample in right]
+    best = min(lengths) if settings.select == "shortest" else max(lengths)
+    return [right[lengths.index(best)]]
+
+
+def _row(row: Row, sample: Sample, of: int, settings: Any, context: Context) -> Row:
+    system = {"none": None, "keep": _system(row), "file": context.prepared.system_message}[settings.system]
+    first = [{"role": "system", "content": system}] if system else []
+    source, reply = context.models[settings.model], sample.reply
+    return {
+        **row,
+        "messages": [*first, *seeds.turns(row["problem"], sample.content)],
+        "trace": {
+            "model": source.model or source.model_name_or_path,
+            "sample": sample.number,
+            "of": of,
+            "finish": reply.finish,
+            "tokens": reply.completion_tokens,
+            "verdict": "correct",
+        },
+    }

@@ -1,0 +1,28 @@
+"""The loop measure: counts by hand."""
+
+import pytest
+
+from phi_reasoning.grading.loops import highest_count, loops
+
+
+@pytest.mark.parametrize(
+    ("items", "n", "count"),
+    [
+        ("", 1, 0),
+        ("ab", 3, 0),
+        ("abc", 3, 1),
+        ("aaaa", 2, 3),  # overlapping
+        ("abcabcabx", 3, 2),  # abc, bca and cab twice, abx once
+        ("abababab", 2, 4),
+    ],
+)
+def test_the_most_frequent_n_gram_is_counted(items, n, count):
+    assert highest_count(items, n) == count
+    assert highest_count([ord(item) for item in items], n) == count
+
+
+def test_the_papers_threshold_is_30_grams_that_occur_20_times():
+    # The first 30-gram of a cycle of 31 words occurs once a turn; a turn more or less decides.
+    cycle = [f"w{number}" for number in range(31)]
+    assert loops(cycle * 20) and not loops(cycle * 19)
+    assert not loops(["wait"] * 48) and loops(["wait"] * 49)  # 48 - 29 = 19 places for a 30-gram
