@@ -93,3 +93,15 @@ def test_tokens_are_counted_as_the_model_reads_them(tmp_path, prepared, tokenize
 def test_an_impossible_mixture_is_refused(tmp_path, keys, says):
     with pytest.raises(InputError, match=says):
         run(tmp_path, rows(a=[2] * 10, b=[1] * 30), **keys)
+
+
+def test_domains_that_were_tuned_alone_are_concatenated_unchanged(tmp_path):
+    given = rows(a=[10] * 7, b=[3] * 50)
+    alone = {
+        "a": run(tmp_path, given, weights={"a": 1}, tokens=150, max_repeats=3)[0],
+        "b": run(tmp_path, given, weights={"b": 1}, tokens=99)[0],
+    }
+    both, report = run(tmp_path, given, weights={"a": 150, "b": 99}, tokens=249, max_repeats=3)
+    for number, entry in enumerate(both):
+        assert entry == alone[given[number]["domain"]][number]
+    assert {domain: entry["tokens_taken"] for domain, entry in report["domains"].items()} == {"a": 150, "b": 99}
