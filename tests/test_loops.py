@@ -1,5 +1,8 @@
 """The loop measure: counts by hand."""
 
+import random
+from collections import Counter
+
 import pytest
 
 from phi_reasoning.grading.loops import highest_count, loops
@@ -26,3 +29,12 @@ def test_the_papers_threshold_is_30_grams_that_occur_20_times():
     cycle = [f"w{number}" for number in range(31)]
     assert loops(cycle * 20) and not loops(cycle * 19)
     assert not loops(["wait"] * 48) and loops(["wait"] * 49)  # 48 - 29 = 19 places for a 30-gram
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 8, 9, 30])
+def test_it_is_the_plain_count_of_tuples(n):
+    rng = random.Random(n)
+    for alphabet in (1, 2, 3, 50):
+        items = [rng.randrange(alphabet) for _ in range(200)] + [7] * n + [7] * rng.randrange(9)
+        grams = Counter(tuple(items[start : start + n]) for start in range(len(items) - n + 1))
+        assert highest_count(items, n) == max(grams.values())
