@@ -206,6 +206,10 @@ def test_every_stage_of_the_recipe_has_its_file():
         ({"sources": [{"task": "arithmetic"}]}, ["sources[0].size: missing key"]),
         ({"sources": [{}]}, ["sources[0].path: found neither of it and task"]),
         ({"sources": [{"task": "arithmetic", "size": 1, "columns": {"id": "x"}}]}, ["sources[0].columns.id: "]),
+        (
+            {"sources": [{"path": "no/set", "columns": {"trace": "x"}}]},
+            ["columns.trace: a name that rows have"],
+        ),
         ({"models": {"base": {"model": "x"}}}, ["models.base.base_url: found neither"]),
         ({"models": {"base": {"base_url": "http://me:pw@host/v1", "model": "x"}}}, ["and the key in api_key_env"]),
         ({"only": "deduplicat"}, ["only: found 'deduplicat' (str), valid: ingest, normalise, deduplicate, split"]),

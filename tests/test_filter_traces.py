@@ -7,6 +7,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from phi_reasoning import curate
+from phi_reasoning.config.traces import FilterTracesStage
+from phi_reasoning.data.rows import Context
+from phi_reasoning.data.stages import filter_traces
 
 GOOD = "<think>add them</think>\\boxed{5}"
 
@@ -147,3 +150,13 @@ def test_a_wrong_stage_is_told_in_one_line(tmp_path, capsys, keys, says):
         run(tmp_path, [], **keys)
     said = capsys.readouterr().err
     assert says in said and len(said.splitlines()) == 1
+
+
+def test_what_the_teacher_stage_graded_is_not_graded_again(tmp_path):
+    settings = FilterTracesStage(stage="filter_traces")
+    context = Context(tmp_path, prepared=filter_traces.prepare(settings, Context(tmp_path)))
+    wrong = {"id": "0", "problem": "2 + 3?", **case("", GOOD, "6")}
+    (graded,) = filter_traces.block([{**wrong, "trace": {"verdict": "correct"}}], settings, context)
+    (dropped,) = filter_traces.block([wrong], settings, context)
+    assert graded["trace"] == {"verdict": "correct"}
+    assert (dropped.reason, dropped.detail) == ("wrong_answer", {"outcome": "wrong", "answer": "5"})
