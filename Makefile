@@ -1,5 +1,6 @@
 # Everything runs from .venv, which the first target that needs it makes. PYTHON names another interpreter (3.11-3.13).
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -21,8 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install  ## the whole pipeline on two CPU cores; the report is output/tiny/report.html
 	$(BIN)/phi-reasoning demo
 
-test: install  ## every test that needs no GPU
-	$(BIN)/python -m pytest -q
+test: install  ## every test that needs no GPU, in JOBS processes
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope
 
 check: install  ## lint, format and types
 	$(BIN)/ruff check .
