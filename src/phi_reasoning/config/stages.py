@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from phi_reasoning.config.decontamination import DecontaminateStage
+from phi_reasoning.config.difficulty import DifficultyStage, RewriteStage, TeachableStage
 from phi_reasoning.config.schema import Conflicts, KeyPath, about
 from phi_reasoning.config.traces import FilterTracesStage, TracesStage
 
@@ -85,6 +86,9 @@ StageConfig = (
     NormaliseStage
     | DeduplicateStage
     | DecontaminateStage
+    | RewriteStage
+    | DifficultyStage
+    | TeachableStage
     | TracesStage
     | FilterTracesStage
     | MixtureStage

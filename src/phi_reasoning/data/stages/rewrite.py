@@ -1,0 +1,106 @@
+"""Turn problems without a short checkable answer into ones with it, and keep those that other solvers confirm."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from phi_reasoning.data import prompts
+from phi_reasoning.data.asking import Asked, Sampling, answered, failure, with_instruction
+from phi_reasoning.data.rows import Context, Dropped, Row, batched, clean, identity
+from phi_reasoning.generation import Reply
+from phi_reasoning.grading import gold_problems, grade_batch
+from phi_reasoning.grading.extract import after_thinking
+
+VERSION = 1
+BLOCKS = re.compile(r"<problem>(?P<problem>.+)</problem>\s*<answer>(?P<answer>.+)</answer>", re.DOTALL)
+TAGS = ("<problem>", "</problem>", "<answer>", "</answer>")
+LONGEST = 8000  # characters of a rewritten problem
+KEPT = ("domain", "source")  # what a row says that is as true of its rewrite
+
+
+def whole(rows: Iterable[Row], settings: Any, context: Context) -> Iterator[Row | Dropped]:
+    """Yield every row in order: as it is if its solution is short and checkable, else its rewrite, or dropped.
+
+    A rewrite has the id of its new problem, `rewritten_from` (id, problem, solution of the original), and `rewrite`
+    (agreement, samples).
+    """
+    writer, solver = Asked(context, "writer", settings.model), Asked(context, "solver", settings.solver)
+    for number, batch in enumerate(batched(rows)):
+        open_ended = [place for place, short in enumerate(_short(batch, settings.longest_answer)) if not short]
+        outcome: list[Row | Dropped] = list(batch)
+        for place, result in _rewritten(number, [batch[p] for p in open_ended], open_ended, settings, writer, solver):
+            outcome[place] = result
+        yield from outcome
+    report = {"models": {"writer": writer.account(), "solver": solver.account()}}
+    (context.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _short(rows: list[Row], longest: int) -> list[bool]:
+    """Say for each row whether it has what a program can check: a task of its own, or a short sound solution."""
+    solutions = [row.get("solution") for row in rows]
+    # A proof in plain words is a sound gold to the grader, which only asks whether it equals itself.
+    short = [text if text is not None and len(text) <= longest else None for text in solutions]
+    problems = gold_problems(short)
+    return [bool(row.get("task")) or problem is None for row, problem in zip(rows, problems, strict=True)]
+
+
+def _rewritten(
+    number: int, rows: list[Row], places: list[int], settings: Any, writer: Asked, solver: Asked
+) -> Iterator[tuple[int, Row | Dropped]]:
+    """Yield (place, outcome) for each of `rows`."""
+    sampling = Sampling(settings.max_tokens, settings.temperature, settings.top_p)
+    written = writer.ask(number, [(row["id"], prompts.REWRITE + row["problem"]) for row in rows], 1, sampling)
+    proposals: list[tuple[int, Row, Row]] = []
+    for place, row, (reply,) in zip(places, rows, written, strict=True):
+        proposal = proposed(reply, row, settings.longest_answer)
+        if isinstance(proposal, Dropped):
+            yield place, proposal
+        else:
+            proposals.append((place, row, proposal))
+    problems = gold_problems([proposal["solution"] for _, _, proposal in proposals])
+    sound = []
+    for (place, row, proposal), problem in zip(proposals, problems, strict=True):
+        if problem is None:
+            sound.append((place, row, proposal))
+        else:
+            yield place, Dropped(row, "unsound_gold", {"problem": proposal["problem"], "reason": problem})
+    sampling = Sampling(settings.solver_max_tokens or settings.max_tokens, settings.temperature, settings.top_p)
+    asked = [with_instruction(proposal, settings.instruction) for _, _, proposal in sound]
+    solved = solver.ask(number, asked, settings.samples, sampling)
+    for (place, row, proposal), replies in zip(sound, solved, strict=True):
+        yield place, _confirmed(row, proposal, replies, settings.least_agreement)
+
+
+def proposed(reply: Reply, row: Row, longest: int) -> Row | Dropped:
+    """Return the row that a writer's reply proposes in place of `row`, or `row` dropped.
+
+    After its thought, a reply ends with one block `problem` and one block `answer`, nothing behind them.
+    """
+    if reply.finish == "error":
+        return Dropped(row, "no_answer", failure("writer", [reply]))
+    text = after_thinking(reply.text).strip()
+    found = BLOCKS.search(text)
+    if reply.finish == "length" or found is None or found.end() < len(text) or any(text.count(t) != 1 for t in TAGS):
+        return Dropped(row, "not_rewritten", {"reply": text[-300:]})
+    problem, answer = clean(found["problem"]), clean(found["answer"])
+    if not problem or len(problem) > LONGEST or "\\boxed" in problem or len(answer) > longest:
+        return Dropped(row, "not_rewritten", {"problem": problem[:300], "answer": answer[:300]})
+    if identity(problem) == row["id"] or not answer or answer.lower() == "none":
+        return Dropped(row, "not_rewritten", {"problem": problem[:300], "answer": answer})
+    original = {name: row.get(name) for name in ("id", "problem", "solution")}
+    kept = {name: row[name] for name in KEPT if name in row}
+    return {"id": identity(problem), "problem": problem, "solution": answer, **kept, "rewritten_from": original}
+
+
+def _confirmed(row: Row, proposal: Row, replies: list[Reply], least: float) -> Row | Dropped:
+    """Return the rewrite if enough of the solvers' answers equal its gold; one that is missing does not."""
+    if not (found := answered(replies)):
+        return Dropped(row, "no_answer", failure("solver", replies))
+    verdicts = grade_batch([reply.text for reply in found], [proposal["solution"]] * len(found))
+    agreed = sum(verdict.outcome == "correct" for verdict in verdicts)
+    if agreed / len(replies) < least:
+        detail = {"problem": proposal["problem"], "solution": proposal["solution"], "agreed": agreed}
+        answers = [verdict.answer for verdict in verdicts]
+        return Dropped(row, "solvers_disagree", {**detail, "answers": answers})
+    return {**proposal, "rewrite": {"agreed": agreed, "samples": len(replies)}}
