@@ -74,6 +74,7 @@ NEW = {
 def recipe(folder, server, **stage):
     rows = [{"problem": f"Discuss the {name} case {{0}} %s.", "solution": None} for name in NEW]
     rows += [{"problem": "Short.", "solution": "12"}, {"problem": "Long.", "solution": "It follows from that " * 5}]
+    rows += [{"problem": "Show it.", "solution": "Proof"}]
     source = folder / "problems.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     served = {"base_url": server.url, "first_wait": 0.01, "retries": 3, "timeout": 5}
@@ -124,11 +125,12 @@ def test_only_confirmed_rewrites_are_kept_and_what_is_checkable_passes(tmp_path,
         "Discuss the broken case {0} %s.": "unsound_gold",
         "Discuss the vague case {0} %s.": "not_rewritten",
         "Long.": "not_rewritten",
+        "Show it.": "not_rewritten",
     }
     (disagreed,) = (entry["detail"] for entry in dropped if entry["reason"] == "solvers_disagree")
     assert disagreed == {"problem": "What is 7 + 1 ?", "solution": "9", "agreed": 0, "answers": ["8", "8", "8"]}
     models = record["report"]["models"]
-    assert models["writer"]["replies"] == 6 and models["solver"]["replies"] == 9
+    assert models["writer"]["replies"] == 7 and models["solver"]["replies"] == 9
     written = [json.loads(line) for line in (tmp_path / "out" / "rl.jsonl").read_text().splitlines()]
     assert [row["solution"] for row in written[:2]] == ["5", "\\frac{2}{2}"]
 

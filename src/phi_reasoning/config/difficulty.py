@@ -94,6 +94,10 @@ class RewriteStage(Sampled):
     longest_answer: int = field(
         default=80, metadata=about("A longer solution, in characters, is no short answer.", least=1)
     )
+    placeholders: list[str] = field(
+        default_factory=lambda: ["proof", "notfound"],
+        metadata=about("Solutions that stand for none, whatever their case; the defaults are NuminaMath-1.5's."),
+    )
     solver_max_tokens: int | None = field(
         default=None, metadata=about("Longest solution; by default max_tokens.", least=1)
     )

@@ -27,7 +27,7 @@ def whole(rows: Iterable[Row], settings: Any, context: Context) -> Iterator[Row 
     """
     writer, solver = Asked(context, "writer", settings.model), Asked(context, "solver", settings.solver)
     for number, batch in enumerate(batched(rows)):
-        open_ended = [place for place, short in enumerate(_short(batch, settings.longest_answer)) if not short]
+        open_ended = [place for place, short in enumerate(_short(batch, settings)) if not short]
         outcome: list[Row | Dropped] = list(batch)
         for place, result in _rewritten(number, [batch[p] for p in open_ended], open_ended, settings, writer, solver):
             outcome[place] = result
@@ -36,11 +36,18 @@ def whole(rows: Iterable[Row], settings: Any, context: Context) -> Iterator[Row 
     (context.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _short(rows: list[Row], longest: int) -> list[bool]:
+def _short(rows: list[Row], settings: Any) -> list[bool]:
     """Say for each row whether it has what a program can check: a task of its own, or a short sound solution."""
     solutions = [row.get("solution") for row in rows]
     # A proof in plain words is a sound gold to the grader, which only asks whether it equals itself.
-    short = [text if text is not None and len(text) <= longest else None for text in solutions]
+    # So is a word that says that there is no answer.
+    none = {text.lower() for text in settings.placeholders}
+    short = [
+        text
+        if text is not None and len(text) <= settings.longest_answer and text.strip().lower() not in none
+        else None
+        for text in solutions
+    ]
     problems = gold_problems(short)
     return [bool(row.get("task")) or problem is None for row, problem in zip(rows, problems, strict=True)]
 
