@@ -248,6 +248,21 @@ def test_rows_of_a_task_are_graded_by_its_checker(tmp_path, chat_server):
     assert [row["difficulty"]["rate"] for row in rows.values()] == [1.0] * 5
 
 
+def test_a_local_model_is_asked_too_and_answers_the_same_again(tmp_path, chat_server, prepared):
+    local = {"base": {"model_name_or_path": str(prepared), "batch_size": 4}}
+    words = recipe(tmp_path, chat_server, rows=ROWS[:2], keys={"models": local}, samples=3, max_tokens=4)
+    curate.main(words)
+    rows, record = outcome(tmp_path)
+    # Untrained, it solves nothing: the interval of 0 of 3 ends at z^2 / (3 + z^2).
+    assert [row["difficulty"]["passes"] for row in rows.values()] == [0, 0]
+    assert rows["What is 2 + 3 ?"]["difficulty"]["interval"] == [0.0, pytest.approx(3.841459 / 6.841459, abs=1e-5)]
+    assert record["report"]["models"]["base"]["replies"] == 6
+    journal = sorted(next(tmp_path.glob("out/stages/01-*/requests-base-00000.jsonl")).read_text().splitlines())
+    curate.main([*words, "--output_dir", str(tmp_path / "again")])
+    (other,) = tmp_path.glob("again/stages/01-*/requests-base-00000.jsonl")
+    assert sorted(other.read_text().splitlines()) == journal and len(set(journal)) == 6
+
+
 @pytest.mark.parametrize(
     ("stage", "says"),
     [

@@ -27,7 +27,7 @@ def whole(rows: Iterable[Row], settings: Any, context: Context) -> Iterator[Row 
 
     `difficulty` has passes, samples, rate, interval (Wilson, 95%), gold (solution or proxy) and agreement (of the
     proxy). With `score_share` below 1 the rows that were not drawn have a predicted rate instead; the drawn ones are
-    in memory until all are scored.
+    in memory until all are scored. Only a drawn row can be dropped: for want of a gold, of agreement, or of an answer.
     """
     scorer, share = Scorer(settings, context), settings.score_share
     if share == 1:
