@@ -77,7 +77,10 @@ def test_grpo_with_the_readmes_own_reward_from_an_empty_folder(prepared, data, t
         (["--chat_template", "chat_templates/phi4_reasoning.jinja"], "has no {% generation %} marks"),
         (["--max_length", "8"], "none of 64 rows has a token to learn within max_length 8"),
         (["--fsdp", "nonsense"], "nonsense"),
-        (["--model_name_or_path", "nobody/nothing"], "model_name_or_path: found 'nobody/nothing': no such folder, not in the cache"),
+        (
+            ["--model_name_or_path", "nobody/nothing"],
+            "model_name_or_path: found 'nobody/nothing': no such folder, not in the cache",
+        ),
     ],
 )
 def test_what_only_the_libraries_notice_is_one_line(words, says, prepared, data, tmp_path):
