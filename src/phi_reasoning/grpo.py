@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         peft_config=adapter,
         callbacks=[publisher],
         trim_padding=recipe.own.trim_padding,
+        resample_rounds=recipe.own.resample_rounds,
     )
     if adapter and arguments.fp16:
         adapters.widen(trainer.model)

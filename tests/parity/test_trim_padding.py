@@ -134,18 +134,25 @@ def test_what_depends_on_the_grouping_is_refused(keys, tmp_path):
         build("ours", tmp_path, **keys)
 
 
-def test_a_changed_method_of_trl_is_refused(monkeypatch):
-    grpo.check_trl()
+@pytest.mark.parametrize(
+    ("key", "name", "off"),
+    [("trim_padding", "_compute_loss", "false"), ("resample_rounds", "_generate_and_score_completions", "0")],
+)
+def test_a_changed_method_of_trl_is_refused(key, name, off, monkeypatch):
+    grpo.check_trl(key)
 
-    def _compute_loss(self, model, inputs):
+    def changed(self, model, inputs):
         return 0.0
 
-    monkeypatch.setattr(trl.GRPOTrainer, "_compute_loss", _compute_loss)
-    with pytest.raises(InputError, match=f"TRL {trl.__version__}, whose GRPOTrainer._compute_loss is not that of"):
-        grpo.check_trl()
-    monkeypatch.delattr(trl.GRPOTrainer, "_compute_loss")
-    with pytest.raises(InputError, match="_compute_loss is not that of"):
-        grpo.check_trl()
+    line = (
+        f"{key}: found TRL {trl.__version__}, whose GRPOTrainer.{name} is not that of 1.16.0; valid: {off}, or trl=="
+    )
+    monkeypatch.setattr(trl.GRPOTrainer, name, changed)
+    with pytest.raises(InputError, match=line):
+        grpo.check_trl(key)
+    monkeypatch.delattr(trl.GRPOTrainer, name)
+    with pytest.raises(InputError, match=line):
+        grpo.check_trl(key)
 
 
 def test_comments_are_no_change():

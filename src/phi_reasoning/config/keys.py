@@ -83,6 +83,10 @@ class GRPORecipe(TrainRecipe):
     trim_padding: bool = field(
         default=True, metadata=about("Order micro-batches by length and compute no padding they can do without.")
     )
+    resample_rounds: int = field(
+        default=0,
+        metadata=about("Most further generations a batch that replace groups of equal rewards; 0: none.", least=0),
+    )
 
 
 @dataclass(kw_only=True)

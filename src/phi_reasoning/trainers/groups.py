@@ -26,11 +26,25 @@ def shares_without_spread(
     total = len(rewards) // size
     for start in range(0, total * size, size):
         group = slice(start, start + size)
-        found = [reward for reward in rewards[group] if not isnan(reward)]
-        # TRL's tolerance for a standard deviation of zero.
-        if found and max(found) - min(found) <= 1e-8:
+        if not all(map(isnan, rewards[group])) and not _spread(rewards[group]):
             counts[_cause(outcomes[group], clipped[group])] += 1
     return {name: count / total for name, count in counts.items()}
+
+
+def with_spread(rewards: Sequence[float], size: int) -> list[bool]:
+    """Return for each group whether its rewards differ, so that it teaches something; without any they do not.
+
+    Args:
+        rewards: Weighted sum per completion, NaN where no reward applies.
+        size: Completions per group, which is `size` rows in a row.
+    """
+    return [_spread(rewards[start : start + size]) for start in range(0, len(rewards), size)]
+
+
+def _spread(rewards: Sequence[float]) -> bool:
+    found = [reward for reward in rewards if not isnan(reward)]
+    # TRL's tolerance for a standard deviation of zero.
+    return bool(found) and max(found) - min(found) > 1e-8
 
 
 def _cause(outcomes: Sequence[str | None], clipped: Sequence[bool]) -> str:

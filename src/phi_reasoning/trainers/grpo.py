@@ -41,26 +41,35 @@ from torch.nn.functional import pad
 
 from phi_reasoning.errors import InputError
 from phi_reasoning.trainers import groups
+from phi_reasoning.trainers.resampling import Batch, ResamplingTrainer, loss_mask
 
-# Of every method whose behaviour is relied upon: a digest of its code, comments left out.
+# Of every method whose behaviour a key relies upon: a digest of its code, comments left out.
 CHECKED_WITH = "1.16.0"
 DIGESTS = {
-    "_prepare_inputs": "d8617f874014",
-    "_get_per_token_logps_and_entropies": "ddcb878f6df4",
-    "_compute_loss": "765e782ef258",
-    "compute_loss": "c8a3316de929",
-    "training_step": "ba3a469495fc",
+    "trim_padding": {
+        "_prepare_inputs": "d8617f874014",
+        "_get_per_token_logps_and_entropies": "ddcb878f6df4",
+        "_compute_loss": "765e782ef258",
+        "compute_loss": "c8a3316de929",
+        "training_step": "ba3a469495fc",
+    },
+    "resample_rounds": {
+        "_prepare_inputs": "d8617f874014",
+        "_generate_and_score_completions": "8ad618f3882b",
+        "_generate": "428bb9b5cd77",
+        "_calculate_rewards": "8ffa0c7ca930",
+        "log": "7c3eb90e1d83",
+    },
 }
+OFF = {"trim_padding": "false", "resample_rounds": "0"}
 
-Batch = dict[str, torch.Tensor]
 
-
-class GRPOTrainer(trl.GRPOTrainer):
-    """`trl.GRPOTrainer` that skips padding and names why a group taught nothing.
+class GRPOTrainer(ResamplingTrainer):
+    """`trl.GRPOTrainer` that skips padding, names why a group taught nothing, and can replace such groups.
 
     Args:
         trim_padding: Trim every forward and order micro-batches by length; False leaves TRL's as they are.
-        arguments: What TRL takes.
+        arguments: What `ResamplingTrainer` takes, with `resample_rounds` among them.
 
     Raises:
         InputError: `trim_padding` with a loss that depends on the grouping, with images, or with a TRL whose methods
@@ -82,7 +91,9 @@ class GRPOTrainer(trl.GRPOTrainer):
         self._replayed: tuple[torch.Tensor, torch.Tensor] | None = None
         if trim_padding:
             self._refuse_what_depends_on_the_grouping()
-            check_trl()
+        for key in DIGESTS:
+            if getattr(self, key):
+                check_trl(key)
 
     def _refuse_what_depends_on_the_grouping(self) -> None:
         for found, applies in {
@@ -102,10 +113,8 @@ class GRPOTrainer(trl.GRPOTrainer):
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
         # Two rewards that grade alike log the column twice.
         outcomes = self._pending_extra_logs.get("outcome", [None] * len(prompts))[: len(prompts)]
-        totals = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)
-        totals[rewards.isnan().all(dim=1)] = torch.nan
         shares = groups.shares_without_spread(
-            totals.tolist(),
+            self._weighted,
             gather_object(outcomes),
             gather_object([ids[-1] not in ends for ids in completion_ids_list]),
             self.num_generations if self.model.training else self.num_generations_eval,
@@ -213,9 +222,9 @@ class GRPOTrainer(trl.GRPOTrainer):
         if self.use_adaptive_entropy and self._last_world_entropy > self.args.entropy_target:
             return torch.zeros_like(entropies).sum()
         start = self._step % self.args.steps_per_generation // self._window * self._window
-        window = sum(_loss_mask(batch).sum() for batch in self._buffered_inputs[start : start + self._window])
+        window = sum(loss_mask(batch).sum() for batch in self._buffered_inputs[start : start + self._window])
         share = self._window / self.current_gradient_accumulation_steps
-        return self.entropy_coef * share * (entropies * _loss_mask(inputs)).sum() / window.clamp(min=1)
+        return self.entropy_coef * share * (entropies * loss_mask(inputs)).sum() / window.clamp(min=1)
 
     @torch.no_grad()
     def _log_window(self, model: Any) -> None:
@@ -240,26 +249,22 @@ def _longest_first(mask: torch.Tensor) -> torch.Tensor:
     return mask.sum(dim=1).argsort(descending=True, stable=True)
 
 
-def _loss_mask(batch: Batch) -> torch.Tensor:
-    return batch["completion_mask"] * batch["tool_mask"] if "tool_mask" in batch else batch["completion_mask"]
-
-
 def digest(method: Any) -> str:
     """Return a digest of a method's code without comments and indentation."""
     lines = (line.strip() for line in inspect.getsource(method).splitlines())
     return hashlib.sha256("\n".join(line for line in lines if line and line[0] != "#").encode()).hexdigest()[:12]
 
 
-def check_trl() -> None:
-    """Compare the methods relied upon with those of the version checked.
+def check_trl(key: str) -> None:
+    """Compare the methods that a key of the recipe relies upon with those of the version checked.
 
     Raises:
         InputError: one of them has changed.
     """
-    for name, expected in DIGESTS.items():
+    for name, expected in DIGESTS[key].items():
         method = getattr(trl.GRPOTrainer, name, None)
         if method is None or digest(method) != expected:
             raise InputError(
-                f"trim_padding: found true with TRL {trl.__version__}, whose GRPOTrainer.{name} is not that of "
-                f"{CHECKED_WITH}; valid: false, or trl=={CHECKED_WITH}"
+                f"{key}: found TRL {trl.__version__}, whose GRPOTrainer.{name} is not that of {CHECKED_WITH}; "
+                f"valid: {OFF[key]}, or trl=={CHECKED_WITH}"
             )

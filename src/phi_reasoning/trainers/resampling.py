@@ -1,0 +1,204 @@
+"""Dynamic sampling: groups of completions that teach nothing make room for groups of other problems.
+
+The filter is that of DAPO (arXiv 2503.14476, section 3.2) on the weighted reward, with a limit: after
+`resample_rounds` further rounds of generation a group that still has no spread stays. A round is a whole generation
+batch of problems drawn from the training set, on every process, because generation is collective. Each process fills
+its places in order with its own fresh groups that have a spread, and the others are dropped. Rewards, lengths and
+completions are logged for the first draws alone: what is kept of later ones is no fair sample of the policy.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from itertools import islice
+from typing import Any
+
+import numpy
+import torch
+import trl
+from accelerate.utils import gather_object
+from datasets import Dataset
+from torch.nn.functional import pad
+
+from phi_reasoning.errors import InputError
+from phi_reasoning.trainers import groups
+
+Batch = dict[str, torch.Tensor]
+
+PROMPT = ("prompt_ids", "prompt_mask")
+# What TRL writes where a completion has ended; completion_ids and prompt_ids take the padding token.
+AFTER_THE_END = {
+    "completion_mask": 0,
+    "tool_mask": 1,
+    "old_per_token_logps": 0,
+    "ref_per_token_logps": 0,
+    "sampling_per_token_logps": 0,
+    "importance_sampling_ratio": 1,
+}
+
+
+class ResamplingTrainer(trl.GRPOTrainer):
+    """`trl.GRPOTrainer` that replaces groups whose completions have one reward.
+
+    Args:
+        resample_rounds: Further rounds of generation a generation batch, at most; 0 is TRL's trainer.
+        arguments: What TRL takes.
+
+    Raises:
+        InputError: `resample_rounds` with what cannot be exchanged group by group.
+    """
+
+    _metrics: dict[str, Any]
+    _logs: dict[str, Any]
+
+    def __init__(self, *arguments: Any, resample_rounds: int = 0, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.resample_rounds = resample_rounds
+        self._weighted: list[float] = []  # reward per completion of all processes, of the last generation
+        self._generation = (-1, 0)  # optimizer step, and the number of generations before this one in it
+        if resample_rounds:
+            self._refuse_what_cannot_be_exchanged()
+
+    def _refuse_what_cannot_be_exchanged(self) -> None:
+        rows = self.args.generation_batch_size // self.accelerator.num_processes
+        problems = self.args.generation_batch_size // self.num_generations
+        indexed = isinstance(self.train_dataset, Dataset)
+        for found, valid, applies in [
+            (
+                f"{rows} rows a generation batch and process, so that groups of {self.num_generations} straddle them",
+                f"per_device_train_batch_size * steps_per_generation a multiple of {self.num_generations}",
+                rows % self.num_generations,
+            ),
+            ("scale_rewards: batch", "group or none", self.scale_rewards == "batch"),
+            (
+                f"multi_objective_aggregation: {self.multi_objective_aggregation}",
+                "sum_then_normalize",
+                self.multi_objective_aggregation != "sum_then_normalize",
+            ),
+            ("a model that sees images", "a model of text", self._is_vlm),
+            ("environments, which write the prompts", "none", self.environment_factories is not None),
+            ("a training set that is not indexed", "a datasets.Dataset", not indexed),
+            (
+                f"{len(self.train_dataset) if indexed else 0} problems at {problems} a generation batch",
+                f"at least {2 * problems}",
+                indexed and len(self.train_dataset) < 2 * problems,
+            ),
+        ]:
+            if applies:
+                raise InputError(f"resample_rounds: found {self.resample_rounds} with {found}, valid: 0, or {valid}")
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+    ) -> torch.Tensor:
+        """Return TRL's rewards, (rows of all processes, rewards), and keep their weighted sum."""
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        totals = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)
+        totals[rewards.isnan().all(dim=1)] = torch.nan
+        self._weighted = totals.tolist()
+        return rewards
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Batch:
+        """Return this process's generation batch, its groups without spread replaced where others were found."""
+        first = super()._generate_and_score_completions(inputs)
+        if not self.resample_rounds or not self.model.training:
+            return first
+        step = self.state.global_step
+        self._generation = (step, self._generation[1] + 1 if self._generation[0] == step else 0)
+
+        size, process = self.num_generations, self.accelerator.process_index
+        per_process = len(inputs) // size
+        mine = slice(process * per_process, (process + 1) * per_process)
+        # The same on every process, and so is how many rounds follow.
+        spread = groups.with_spread(self._weighted, size)
+        flat = [group for group, has in enumerate(spread) if not has]
+        total, at_first = len(spread), len(flat)
+        sources = [(0, group % per_process) for group in range(total)]
+        batches, problems = [first], self._other_problems(inputs)
+        while flat and len(batches) <= self.resample_rounds:
+            drawn = list(islice(problems, total))
+            if len(drawn) < total:
+                break
+            batches.append(self._unlogged([dict(row) for row in drawn[mine] for _ in range(size)]))
+            found = fill(flat, groups.with_spread(self._weighted, size), per_process)
+            for place, group in found.items():
+                sources[place] = len(batches) - 1, group % per_process
+            flat = [group for group in flat if group not in found]
+
+        metrics = self._metrics["train"]
+        metrics["num_tokens"] = [self.state.num_input_tokens_seen]
+        metrics["groups/resampled"].append((at_first - len(flat)) / total)
+        metrics["groups/resample_rounds"].append(len(batches) - 1)
+        if len(flat) == at_first:
+            return first
+        merged = merge(batches, sources[mine], size, self._tokenizer.pad_token_id)
+        merged["num_items_in_batch"] = self.accelerator.gather(loss_mask(merged).sum()).sum()
+        return merged
+
+    def _other_problems(self, inputs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield the training set's problems that are not in this generation batch of any process, each once.
+
+        The order depends on the seed, the step and the generation within it, not on what was drawn before, and is the
+        same on every process.
+        """
+        taken = set(gather_object([repr(row["prompt"]) for row in inputs]))
+        order = numpy.random.default_rng([self.args.seed, *self._generation]).permutation(len(self.train_dataset))
+        for index in order:
+            row = self.train_dataset[int(index)]
+            if (prompt := repr(row["prompt"])) not in taken:
+                taken.add(prompt)
+                yield row
+
+    def _unlogged(self, inputs: list[dict[str, Any]]) -> Batch:
+        """Return TRL's generation batch and leave its metrics and completions out of what is logged."""
+        metrics, logs = self._metrics, self._logs
+        self._metrics, self._logs = deepcopy((metrics, logs))
+        try:
+            return super()._generate_and_score_completions(inputs)
+        finally:
+            self._metrics, self._logs = metrics, logs
+
+
+def fill(flat: Sequence[int], spread: Sequence[bool], per_process: int) -> dict[int, int]:
+    """Return which fresh group takes which flat group's place, on its own process.
+
+    Args:
+        flat: Groups without spread, numbered over all processes.
+        spread: Whether each fresh group has one, numbered alike.
+        per_process: Groups of each process.
+    """
+    found: dict[int, int] = {}
+    for start in range(0, len(spread), per_process):
+        own = range(start, start + per_process)
+        places = [group for group in own if group in flat]
+        found.update(zip(places, [group for group in own if spread[group]], strict=False))
+    return found
+
+
+def merge(batches: Sequence[Batch], sources: Sequence[tuple[int, int]], size: int, pad_token_id: int) -> Batch:
+    """Return the groups that `sources` names as (batch, group), padded to the widest batch.
+
+    Args:
+        batches: TRL's generation batches of one process, each of as many rows.
+        sources: One per group of the result.
+        size: Rows per group.
+        pad_token_id: What prompts and completions are padded with.
+    """
+    height = len(batches[0]["advantages"])
+    rows = [batch * height + group * size + row for batch, group in sources for row in range(size)]
+    merged = {}
+    for key, value in batches[0].items():
+        parts = [batch[key] for batch in batches]
+        if value.ndim == 2:
+            width = max(part.size(1) for part in parts)
+            filling = pad_token_id if key.endswith("_ids") else 0 if key in PROMPT else AFTER_THE_END[key]
+            parts = [
+                pad(part, (missing, 0) if key in PROMPT else (0, missing), value=filling)
+                for part in parts
+                for missing in [width - part.size(1)]
+            ]
+        merged[key] = torch.cat(parts)[rows] if value.ndim else value
+    return merged
+
+
+def loss_mask(batch: Batch) -> torch.Tensor:
+    """Return 1 where a token counts in the loss, (rows, completion)."""
+    return batch["completion_mask"] * batch["tool_mask"] if "tool_mask" in batch else batch["completion_mask"]
