@@ -76,6 +76,8 @@ def same_rows(whole, part, start, others):
         ours, theirs = whole[key][start : start + 2], value[others : others + 2]
         if value.ndim == 2:
             missing = ours.size(1) - theirs.size(1)
+            if missing < 0:  # of a round from which nothing was kept
+                return False
             rest = ours[:, :missing] if key.startswith("prompt") else ours[:, theirs.size(1) :]
             expected = {"prompt_ids": PAD, "completion_ids": PAD, "tool_mask": 1, "importance_sampling_ratio": 1}
             if not rest.eq(expected.get(key, 0)).all():
@@ -243,33 +245,31 @@ def test_two_processes(tmp_path):
     assert done.stdout.count("held over 2 processes;") == 2
 
 
-def test_flat_groups_are_filled_in_order_on_their_own_process():
-    # Three groups a process. The first has two flat ones and one fresh with a spread, the second one and three.
-    assert resampling.fill([0, 2, 4], [False, True, False, True, True, True], 3) == {0: 1, 4: 3}
-    assert resampling.fill([5], [True, True, True, False, False, False], 3) == {}
+def test_flat_groups_are_filled_by_their_own_process_first():
+    # Three groups a process. The second process can fill its own place and has one group to give.
+    assert resampling.fill([0, 2, 4], [False, True, False, True, True, False], 3) == {0: 1, 4: 3, 2: 4}
+    assert resampling.fill([0, 1, 5], [False, False, False, False, True, False], 3) == {5: 4}
+    assert resampling.fill([0, 1], [False] * 6, 3) == {}
 
 
 def test_merged_rows_are_padded_to_the_widest():
     one = {
-        "prompt_ids": torch.tensor([[1], [2], [3], [4]]),
-        "prompt_mask": torch.ones(4, 1, dtype=torch.long),
-        "completion_ids": torch.tensor([[5, 5, 9], [6, 9, 0], [7, 7, 7], [8, 9, 0]]),
-        "completion_mask": torch.tensor([[1, 1, 1], [1, 1, 0], [1, 1, 1], [1, 1, 0]]),
-        "advantages": torch.tensor([0.0, 0.0, -1.0, 1.0]),
-        "importance_sampling_ratio": torch.tensor([[1.0], [1.0], [2.0], [0.5]]),
-        "num_items_in_batch": torch.tensor(10),
+        "prompt_ids": torch.tensor([[3], [4]]),
+        "prompt_mask": torch.ones(2, 1, dtype=torch.long),
+        "completion_ids": torch.tensor([[7, 7, 7], [8, 9, 0]]),
+        "completion_mask": torch.tensor([[1, 1, 1], [1, 1, 0]]),
+        "advantages": torch.tensor([-1.0, 1.0]),
+        "importance_sampling_ratio": torch.tensor([[2.0], [0.5]]),
     }
     other = {
-        "prompt_ids": torch.tensor([[0, 11], [0, 12], [13, 13], [0, 14]]),
-        "prompt_mask": torch.tensor([[0, 1], [0, 1], [1, 1], [0, 1]]),
-        "completion_ids": torch.tensor([[15], [16], [17], [18]]),
-        "completion_mask": torch.ones(4, 1, dtype=torch.long),
-        "advantages": torch.tensor([0.0, 0.0, 2.0, -2.0]),
-        "importance_sampling_ratio": torch.tensor([[1.0], [1.0], [3.0], [0.25]]),
-        "num_items_in_batch": torch.tensor(4),
+        "prompt_ids": torch.tensor([[13, 13], [0, 14]]),
+        "prompt_mask": torch.tensor([[1, 1], [0, 1]]),
+        "completion_ids": torch.tensor([[17], [18]]),
+        "completion_mask": torch.ones(2, 1, dtype=torch.long),
+        "advantages": torch.tensor([2.0, -2.0]),
+        "importance_sampling_ratio": torch.tensor([[3.0], [0.25]]),
     }
-    merged = resampling.merge([one, other], [(1, 1), (0, 1)], 2, 99)
-    assert {key: value.tolist() for key, value in merged.items() if value.ndim} == {
+    assert {key: value.tolist() for key, value in resampling.merge([other, one], 99).items()} == {
         "prompt_ids": [[13, 13], [0, 14], [99, 3], [99, 4]],
         "prompt_mask": [[1, 1], [0, 1], [0, 1], [0, 1]],
         "completion_ids": [[17, 99, 99], [18, 99, 99], [7, 7, 7], [8, 9, 0]],
@@ -283,18 +283,35 @@ def main(folder):
     """Hold what one process cannot show; each of two processes checks its own part."""
     with PartialState(cpu=True).main_process_first():
         both["base"](folder / "base")
-    runs = {trim: record(folder, trim_padding=trim, max_steps=3) for trim in (False, True)}
+    runs = {trim: record(folder, trim_padding=trim, max_steps=8) for trim in (False, True)}
     agree(runs[False][1], runs[True][1])
     trainer, (logged, _), drawn, given = runs[True]
     needs = gather_object([[int((rounds[0]["advantages"] == 0).sum()) // 2 for rounds in drawn]])
     assert needs[0] != needs[1]
     prompts = iter(trainer.reward_funcs[0].prompts)
+    moved = 0
     for line, rounds, batch, *flat in zip(logged[:-1], drawn, given, *needs, strict=True):
         assert batch["advantages"].all()
         assert batch["num_items_in_batch"] == sum(gather_object([int(batch["completion_mask"].sum())]))
         asked = gather_object([prompt for _ in rounds for prompt in next(prompts)])
         assert len(set(asked)) == len(asked) == 8 * len(rounds)
         assert line["groups/resampled"] == sum(flat) / 8 == line["frac_reward_zero_std"]
+        # Every group is one of those that some process drew, none twice.
+        everything = gather_object([rounds])
+        sources = []
+        for start in range(0, 8, 2):
+            sources += [
+                (process, index, other)
+                for process, parts in enumerate(everything)
+                for index, part in enumerate(parts)
+                for other in range(0, 8, 2)
+                if same_rows(batch, part, start, other)
+            ]
+        assert len(sources) == 4
+        moved += sum(source[0] != trainer.accelerator.process_index for source in sources)
+        sources = gather_object(sources)
+        assert len(set(sources)) == len(sources) == 8
+    assert sum(gather_object([moved])) > 0
     try:
         both["build"]("ours", folder, **KEYS | {"num_generations": 8, "per_device_train_batch_size": 1})
     except InputError as refused:

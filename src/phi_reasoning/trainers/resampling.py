@@ -2,12 +2,12 @@
 
 The filter is that of DAPO (arXiv 2503.14476, section 3.2) on the weighted reward, with a limit: after
 `resample_rounds` further rounds of generation a group that still has no spread stays. A round is a whole generation
-batch of problems drawn from the training set, on every process, because generation is collective. Each process fills
-its places in order with its own fresh groups that have a spread, and the others are dropped. Rewards, lengths and
+batch of problems drawn from the training set, on every process, because generation is collective. Fresh groups that
+have a spread take the free places, first those of their own process; the others are dropped. Rewards, lengths and
 completions are logged for the first draws alone: what is kept of later ones is no fair sample of the policy.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from itertools import islice
 from typing import Any
@@ -111,7 +111,7 @@ class ResamplingTrainer(trl.GRPOTrainer):
         spread = groups.with_spread(self._weighted, size)
         flat = [group for group, has in enumerate(spread) if not has]
         total, at_first = len(spread), len(flat)
-        sources = [(0, group % per_process) for group in range(total)]
+        sources = [(0, group) for group in range(total)]
         batches, problems = [first], self._other_problems(inputs)
         while flat and len(batches) <= self.resample_rounds:
             drawn = list(islice(problems, total))
@@ -120,7 +120,7 @@ class ResamplingTrainer(trl.GRPOTrainer):
             batches.append(self._unlogged([dict(row) for row in drawn[mine] for _ in range(size)]))
             found = fill(flat, groups.with_spread(self._weighted, size), per_process)
             for place, group in found.items():
-                sources[place] = len(batches) - 1, group % per_process
+                sources[place] = len(batches) - 1, group
             flat = [group for group in flat if group not in found]
 
         metrics = self._metrics["train"]
@@ -129,9 +129,38 @@ class ResamplingTrainer(trl.GRPOTrainer):
         metrics["groups/resample_rounds"].append(len(batches) - 1)
         if len(flat) == at_first:
             return first
-        merged = merge(batches, sources[mine], size, self._tokenizer.pad_token_id)
+        merged = merge(self._collect(batches, sources, per_process), self._tokenizer.pad_token_id)
         merged["num_items_in_batch"] = self.accelerator.gather(loss_mask(merged).sum()).sum()
-        return merged
+        return {key: merged[key] for key in first}
+
+    def _collect(
+        self, batches: Sequence[Batch], sources: Sequence[tuple[int, int]], per_process: int
+    ) -> Iterator[Batch]:
+        """Yield the groups of this process's places, those that another process drew sent over.
+
+        Args:
+            batches: What this process drew, by round.
+            sources: Round and group, numbered over all processes, of every place of all processes.
+            per_process: Groups of each process.
+        """
+        size, process, device = self.num_generations, self.accelerator.process_index, self.accelerator.device
+
+        def rows(source: tuple[int, int], device: Any) -> Batch:
+            start = source[1] % per_process * size
+            batch = batches[source[0]]
+            return {key: value[start : start + size].to(device) for key, value in batch.items() if value.ndim}
+
+        leaving = [
+            (place, rows(source, "cpu"))
+            for place, source in enumerate(sources)
+            if source[1] // per_process == process != place // per_process
+        ]
+        arrived = dict(gather_object(leaving))
+        for place in range(process * per_process, (process + 1) * per_process):
+            if sources[place][1] // per_process == process:
+                yield rows(sources[place], device)
+            else:
+                yield {key: value.to(device) for key, value in arrived[place].items()}
 
     def _other_problems(self, inputs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the training set's problems that are not in this generation batch of any process, each once.
@@ -158,44 +187,43 @@ class ResamplingTrainer(trl.GRPOTrainer):
 
 
 def fill(flat: Sequence[int], spread: Sequence[bool], per_process: int) -> dict[int, int]:
-    """Return which fresh group takes which flat group's place, on its own process.
+    """Return which fresh group takes which flat group's place, where possible one of the same process.
 
     Args:
         flat: Groups without spread, numbered over all processes.
         spread: Whether each fresh group has one, numbered alike.
         per_process: Groups of each process.
     """
+    free = [group for group, has in enumerate(spread) if has]
     found: dict[int, int] = {}
-    for start in range(0, len(spread), per_process):
-        own = range(start, start + per_process)
-        places = [group for group in own if group in flat]
-        found.update(zip(places, [group for group in own if spread[group]], strict=False))
+    for near in (True, False):
+        for place in flat:
+            process = place // per_process
+            group = next((group for group in free if not near or group // per_process == process), None)
+            if place not in found and group is not None:
+                found[place] = group
+                free.remove(group)
     return found
 
 
-def merge(batches: Sequence[Batch], sources: Sequence[tuple[int, int]], size: int, pad_token_id: int) -> Batch:
-    """Return the groups that `sources` names as (batch, group), padded to the widest batch.
+def merge(groups: Iterable[Batch], pad_token_id: int) -> Batch:
+    """Return one batch of all rows, in order, padded to the widest group.
 
     Args:
-        batches: TRL's generation batches of one process, each of as many rows.
-        sources: One per group of the result.
-        size: Rows per group.
+        groups: Rows of TRL's generation batches, with what is per row alone.
         pad_token_id: What prompts and completions are padded with.
     """
-    height = len(batches[0]["advantages"])
-    rows = [batch * height + group * size + row for batch, group in sources for row in range(size)]
+    parts = list(groups)
     merged = {}
-    for key, value in batches[0].items():
-        parts = [batch[key] for batch in batches]
+    for key, value in parts[0].items():
+        columns = [part[key] for part in parts]
         if value.ndim == 2:
-            width = max(part.size(1) for part in parts)
+            width = max(column.size(1) for column in columns)
             filling = pad_token_id if key.endswith("_ids") else 0 if key in PROMPT else AFTER_THE_END[key]
-            parts = [
-                pad(part, (missing, 0) if key in PROMPT else (0, missing), value=filling)
-                for part in parts
-                for missing in [width - part.size(1)]
-            ]
-        merged[key] = torch.cat(parts)[rows] if value.ndim else value
+            missing = [width - column.size(1) for column in columns]
+            sides = [(extra, 0) if key in PROMPT else (0, extra) for extra in missing]
+            columns = [pad(column, side, value=filling) for column, side in zip(columns, sides, strict=True)]
+        merged[key] = torch.cat(columns)
     return merged
 
 
