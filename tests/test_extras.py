@@ -55,6 +55,16 @@ def test_quantised_weights_with_vllm_are_impossible(key):
     assert not list(extras.impossible({"use_vllm": True, key: False}))
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("scale_rewards", "batch"), ("multi_objective_aggregation", "normalize_then_sum")]
+)
+def test_advantages_over_the_batch_with_resampling_are_impossible(key, value):
+    ((found, text),) = extras.impossible({key: value, "resample_rounds": 1})
+    assert found == key and text.endswith("valid: with resample_rounds: 0")
+    assert not list(extras.impossible({key: value, "resample_rounds": 0}))
+    assert not list(extras.impossible({"scale_rewards": "group", "resample_rounds": 1}))
+
+
 def test_a_recipe_with_both_is_refused(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[1])
     words = ["--config", "recipes/phi-4-reasoning-plus/grpo-qlora.yaml", "--use_vllm", "true"]

@@ -3,6 +3,7 @@
 Run as a script under a launcher: test_resampling.py FOLDER
 """
 
+import json
 import math
 import os
 import runpy
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas
 import pytest
 import torch
 import trl
@@ -243,6 +245,28 @@ def test_two_processes(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("held over 2 processes;") == 2
+
+
+@pytest.mark.slow
+def test_the_verb_takes_the_key(prepared, data, tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "phi_reasoning.grpo", "--config", "recipes/tiny/grpo.yaml"),
+            *("--model_name_or_path", prepared, "--datasets", json.dumps([{"path": str(data / "rl.jsonl")}])),
+            *("--output_dir", tmp_path, "--max_steps", "2", "--logging_steps", "1", "--save_strategy", "no"),
+            *("--global_batch_size", "2", "--per_device_train_batch_size", "16"),
+            *("--max_completion_length", "8", "--resample_rounds", "1"),
+        ],
+        cwd=HERE.parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    # A random model has no thought to close, so every group is flat.
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(line["groups/resample_rounds"], line["groups/resampled"]) for line in lines] == [(1, 0)] * 2
+    # Two problems a step, and what the step was given is what is on disk.
+    assert [len(pandas.read_parquet(path)) for path in sorted(tmp_path.glob("completions/*.parquet"))] == [16, 16]
 
 
 def test_flat_groups_are_filled_by_their_own_process_first():

@@ -64,6 +64,11 @@ def impossible(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, over_micro_batches in averages.items():
         if over_micro_batches and values.get("trim_padding", True):
             yield key, f"found {values[key]}, which depends on the micro-batches, valid: with trim_padding: false"
+    if values.get("resample_rounds"):
+        # Advantages of one round would not fit those of another.
+        for key, over_the_batch in (("scale_rewards", "batch"), ("multi_objective_aggregation", "normalize_then_sum")):
+            if values.get(key) == over_the_batch:
+                yield key, f"found {over_the_batch}, which spans the generation batch, valid: with resample_rounds: 0"
     if values.get("push_to_hub"):
         yield from _hub(values)
 
