@@ -71,7 +71,7 @@ def rollout(prompts, trainer):
     rng = random.Random(
         f"{mode} {state.global_step} {state.num_input_tokens_seen} {trainer.accelerator.process_index}"
     )
-    rows = {"prompt_ids": [], "completion_ids": [], "logprobs": [], "env_mask": []}
+    rows = {"prompt_ids": [], "completion_ids": [], "logprobs": [], "env_mask": [], "length": []}
     for _ in prompts:
         length = min(limit, int(rng.lognormvariate(2, 0.8)) + 1)
         end = [] if length == limit else [trainer.processing_class.eos_token_id]
@@ -79,6 +79,7 @@ def rollout(prompts, trainer):
         rows["prompt_ids"].append([rng.randrange(256) for _ in range(rng.randint(1, PROMPT))])
         rows["completion_ids"].append(completion)
         rows["logprobs"].append([-6 + rng.random() for _ in completion])
+        rows["length"].append(length)
         rows["env_mask"].append([int(rng.random() < 0.8) for _ in completion])
     if not trainer.masks_the_environment:
         del rows["env_mask"]

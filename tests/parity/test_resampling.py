@@ -41,7 +41,9 @@ class Reward:
     def __init__(self, stuck):
         self.stuck, self.prompts = stuck, []
 
-    def __call__(self, prompts, log_extra, **columns):
+    def __call__(self, prompts, completion_ids, length, log_extra, **columns):
+        # What the rollout says of a row stays with that row.
+        assert length == [len(ids) for ids in completion_ids]
         self.prompts.append(prompts[::2])
         log_extra("problem", prompts)
         return [STUCK if number(prompt) % self.stuck == 0 else row % 2 for row, prompt in enumerate(prompts)]
@@ -202,6 +204,22 @@ def test_a_resumed_run_draws_the_same(tmp_path):
     assert reward.prompts == whole.reward_funcs[0].prompts[before:] and len(reward.prompts) > 4
     del expected[0][-1]["train_loss"], found[0][-1]["train_loss"]
     agree(expected, found)
+
+
+@pytest.mark.slow
+def test_each_generation_draws_in_an_order_of_its_own(tmp_path):
+    keys = {"steps_per_generation": 2, "per_device_train_batch_size": 4, "beta": 0.0}
+    trainer = both["build"]("ours", tmp_path, reward=Reward(1), **KEYS | keys)
+    orders = set()
+    for trainer._generation in ((0, 0), (0, 1), (1, 0)):
+        orders.add(tuple(number(row["prompt"]) for row in trainer._other_problems([])))
+    assert len(orders) == 3 and all(sorted(order) == list(range(40)) for order in orders)
+    trainer._generation = (-1, 0)
+    seen = []
+    draw = trainer._other_problems
+    trainer._other_problems = lambda inputs: seen.append(trainer._generation) or draw(inputs)
+    trainer.train()
+    assert seen == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 @pytest.mark.slow
