@@ -4,7 +4,7 @@ from math import nan
 
 import pytest
 
-from phi_reasoning.trainers.groups import shares_without_spread
+from phi_reasoning.trainers.groups import shares_without_spread, with_spread
 
 # Four groups of two: spread; all right; all wrong; all wrong and all clipped, which is the cause.
 REWARDS = [1.0, -0.5, 1.0, 1.0, -1.0, -1.0, -0.5, -0.5]
@@ -34,3 +34,9 @@ def test_without_a_grader_right_and_wrong_are_not_told_apart():
 )
 def test_missing_rewards_and_rounding(rewards, other):
     assert shares_without_spread(rewards, [None, "correct"], [False, False], 2)["other"] == other
+
+
+def test_groups_that_teach_something():
+    # A group without any reward teaches nothing either.
+    assert with_spread([*REWARDS, nan, nan, nan, 1.0], 2) == [True, False, False, False, False, False]
+    assert with_spread([*REWARDS[:4], 0.5, nan, 0.5, 0.6], 4) == [True, True]

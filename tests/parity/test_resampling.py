@@ -19,7 +19,6 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from phi_reasoning.errors import InputError
-from phi_reasoning.trainers import resampling
 
 HERE = Path(__file__).parent
 both = runpy.run_path(str(HERE / "both_trainers.py"))
@@ -285,40 +284,6 @@ def test_the_verb_takes_the_key(prepared, data, tmp_path):
     assert [(line["groups/resample_rounds"], line["groups/resampled"]) for line in lines] == [(1, 0)] * 2
     # Two problems a step, and what the step was given is what is on disk.
     assert [len(pandas.read_parquet(path)) for path in sorted(tmp_path.glob("completions/*.parquet"))] == [16, 16]
-
-
-def test_flat_groups_are_filled_by_their_own_process_first():
-    # Three groups a process. The second process can fill its own place and has one group to give.
-    assert resampling.fill([0, 2, 4], [False, True, False, True, True, False], 3) == {0: 1, 4: 3, 2: 4}
-    assert resampling.fill([0, 1, 5], [False, False, False, False, True, False], 3) == {5: 4}
-    assert resampling.fill([0, 1], [False] * 6, 3) == {}
-
-
-def test_merged_rows_are_padded_to_the_widest():
-    one = {
-        "prompt_ids": torch.tensor([[3], [4]]),
-        "prompt_mask": torch.ones(2, 1, dtype=torch.long),
-        "completion_ids": torch.tensor([[7, 7, 7], [8, 9, 0]]),
-        "completion_mask": torch.tensor([[1, 1, 1], [1, 1, 0]]),
-        "advantages": torch.tensor([-1.0, 1.0]),
-        "importance_sampling_ratio": torch.tensor([[2.0], [0.5]]),
-    }
-    other = {
-        "prompt_ids": torch.tensor([[13, 13], [0, 14]]),
-        "prompt_mask": torch.tensor([[1, 1], [0, 1]]),
-        "completion_ids": torch.tensor([[17], [18]]),
-        "completion_mask": torch.ones(2, 1, dtype=torch.long),
-        "advantages": torch.tensor([2.0, -2.0]),
-        "importance_sampling_ratio": torch.tensor([[3.0], [0.25]]),
-    }
-    assert {key: value.tolist() for key, value in resampling.merge([other, one], 99).items()} == {
-        "prompt_ids": [[13, 13], [0, 14], [99, 3], [99, 4]],
-        "prompt_mask": [[1, 1], [0, 1], [0, 1], [0, 1]],
-        "completion_ids": [[17, 99, 99], [18, 99, 99], [7, 7, 7], [8, 9, 0]],
-        "completion_mask": [[1, 0, 0], [1, 0, 0], [1, 1, 1], [1, 1, 0]],
-        "advantages": [2.0, -2.0, -1.0, 1.0],
-        "importance_sampling_ratio": [[3.0], [0.25], [2.0], [0.5]],
-    }
 
 
 def main(folder):
