@@ -39,7 +39,9 @@ def main(argv: list[str] | None = None) -> None:
         elif chosen:
             before = folders[number - 1] if number else None
             context = Context(folder, own.seed, own.models)
-            record = pipeline.run(step, folder, before, context, own.block_rows, own.workers)
+            record = pipeline.run(step, folder, before, context, own)
+            if record is None:
+                return
             state = f"{record['seconds']:.1f} s"
         else:
             raise InputError(f"{step.label} has not run yet; valid: --until {own.only}, which runs all before it")

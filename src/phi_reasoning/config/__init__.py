@@ -142,10 +142,10 @@ class Reading:
         for accepted in checker.accepted:
             self._check_inputs(accepted.path, accepted.value, accepted.about.get("reads"))
         self._bind_rewards(own)
+        for key, text in extras.missing(self.values):
+            self.add((key,), text, "missing extra")
         if self.stage.libraries:
             self._check_batch()
-            for key, text in extras.missing(self.values):
-                self.add((key,), text, "missing extra")
             for key, text in extras.impossible(self.values):
                 self.add((key,), text, "combination")
         if self.problems:

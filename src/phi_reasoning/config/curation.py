@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from phi_reasoning.config.executors import ExecutorConfig
 from phi_reasoning.config.models import ModelSource
 from phi_reasoning.config.schema import Conflicts, KeyPath, about, nearest, show
 from phi_reasoning.config.stages import StageConfig, model_names
@@ -86,6 +87,12 @@ class CurateRecipe:
     stages: list[StageConfig] = field(default_factory=list, metadata=about("What happens to the problems, in order."))
     block_rows: int = field(default=1000, metadata=about("Rows in a file of a stage; what a kill can cost.", least=1))
     workers: int = field(default=1, metadata=about("Processes for stages without models.", least=1, free=True))
+    executor: ExecutorConfig | None = field(
+        default=None, metadata=about("Who works on blocks in place of workers; the result is the same.", free=True)
+    )
+    print_only: bool = field(
+        default=False, metadata=about("Print the next job for Slurm in place of submitting it.", free=True)
+    )
     only: str | None = field(default=None, metadata=about("Run this stage alone.", filled=True, free=True))
     until: str | None = field(default=None, metadata=about("Stop after this stage.", filled=True, free=True))
 
@@ -106,6 +113,8 @@ class CurateRecipe:
                 if name not in self.models:
                     place: KeyPath = ("stages", index, *path)
                     yield place, f"found {show(name)}, no name in models; {nearest(name, self.models)}"
+        if self.print_only and getattr(self.executor, "kind", None) != "slurm":
+            yield ("print_only",), "means nothing without an executor of the kind slurm, valid: false"
         names = self.stage_names()
         for key, value in (("only", self.only), ("until", self.until)):
             if value is not None and names.count(value) != 1 and value not in self.labels():

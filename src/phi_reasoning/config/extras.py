@@ -21,6 +21,8 @@ NEEDS: list[tuple[str, Callable[[Any], bool], tuple[str, ...], str]] = [
     ("optim", lambda value: str(value).endswith(("_8bit", "_8bit_bnb")), ("bitsandbytes", "torchao"), "quant"),
     ("use_liger_kernel", bool, ("liger_kernel",), "liger"),
     ("deepspeed", bool, ("deepspeed",), "deepspeed"),
+    ("executor", bool, ("datatrove",), "curate"),
+    ("executor", lambda value: isinstance(value, dict) and value.get("kind") == "ray", ("ray",), "curate"),
 ]
 
 

@@ -32,10 +32,11 @@ def is_union(hint: Any) -> bool:
 def tagged(hint: Any) -> tuple[str, dict[str, type]] | None:
     """Return the key that tells the dataclasses of a union apart, and the class for each of its values.
 
-    That key is the first field of each, of the type Literal["its name"]. Other unions give None.
+    That key is the first field of each, of the type Literal["its name"]. Null may be a member too. Other unions give
+    None.
     """
-    members = get_args(hint) if is_union(hint) else ()
-    if not members or not all(dataclasses.is_dataclass(member) for member in members):
+    members = [member for member in get_args(hint) if member is not type(None)] if is_union(hint) else []
+    if len(members) < 2 or not all(dataclasses.is_dataclass(member) for member in members):
         return None
     key = dataclasses.fields(members[0])[0].name
     return key, {name: member for member in members for name in get_args(get_type_hints(member)[key])}
@@ -44,7 +45,8 @@ def tagged(hint: Any) -> tuple[str, dict[str, type]] | None:
 def describe(hint: Any) -> str:
     """Say in words what `hint` allows."""
     if union := tagged(hint):
-        return f"mapping with {union[0]}: {' or '.join(union[1])}"
+        null = " or null" if type(None) in get_args(hint) else ""
+        return f"mapping with {union[0]}: {' or '.join(union[1])}{null}"
     if is_union(hint):
         return " or ".join(describe(member) for member in get_args(hint))
     if get_origin(hint) is Literal:

@@ -13,7 +13,7 @@ import multiprocessing.connection
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from phi_reasoning.data import jobs
 from phi_reasoning.data.rows import Context, Dropped, Row, read, write
 from phi_reasoning.lineage import text_sha256
 
@@ -86,25 +87,35 @@ def done(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def run(
-    step: Step, folder: Path, before: Path | None, context: Context, block_rows: int, workers: int
-) -> dict[str, Any]:
-    """Complete one stage, and return its record.
+def run(step: Step, folder: Path, before: Path | None, context: Context, how: Any) -> dict[str, Any] | None:
+    """Complete one stage, and return its record; None if its blocks now wait for jobs elsewhere.
 
     Args:
         before: The folder of the stage before; None for the first, which reads sources.
+        how: The recipe: `block_rows`, `workers`, `executor` and `print_only`.
 
     Raises:
+        InputError: a task of the executor failed, or a job of an earlier run still works on the stage.
         RuntimeError: the stage lost, doubled or invented rows.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    ended = jobs.settle(folder, getattr(how.executor, "poll", None))
     for partial in folder.glob(".*.partial"):
         partial.unlink()
     began, context = time.perf_counter(), replace(context, folder=folder)
     if hasattr(step.module, "whole"):
-        _whole(step, Rows(before) if before else (), context, block_rows)
+        _whole(step, Rows(before) if before else (), context, how.block_rows)
     elif before is not None:
-        _blocks(step, before, context, 1 if step.calls_models else workers)
+        todo = [path for path in blocks(before) if not (folder / path.name).is_file()]
+        if todo and ended:
+            raise jobs.incomplete(folder, len(todo))
+        if todo and how.executor and not (step.calls_models and how.executor.kind == "local"):
+            from phi_reasoning.data import executors  # imports datatrove, which is an extra
+
+            if not executors.complete(step, todo, context, how.executor, how.print_only):
+                return None
+        else:
+            _blocks(step, todo, context, 1 if step.calls_models else how.workers)
     record = {"stage": step.label, "settings": step.shape, **_tally(folder)}
     expected = (done(before) or {}).get("kept") if before else record["in"]
     if getattr(step.module, "ADDS", False) and record["in"] > expected:
@@ -166,7 +177,7 @@ def _whole(step: Step, rows: Iterable[Row], context: Context, block_rows: int) -
         path.unlink(missing_ok=True)
     buffer: list[Row | Dropped] = []
     number = 0
-    found = step.module.whole(rows, step.settings, _prepared(step, context))
+    found = step.module.whole(rows, step.settings, prepared(step, context))
     for entry in tqdm(found, step.label, unit="row", disable=None):
         buffer.append(entry)
         if len(buffer) == block_rows:
@@ -176,26 +187,25 @@ def _whole(step: Step, rows: Iterable[Row], context: Context, block_rows: int) -
         _write_block(context.folder, number, buffer)
 
 
-def _prepared(step: Step, context: Context) -> Context:
+def prepared(step: Step, context: Context) -> Context:
+    """Return the context with what the stage prepares once a process."""
     prepare = getattr(step.module, "prepare", None)
     return replace(context, prepared=prepare(step.settings, context)) if prepare else context
 
 
-def _blocks(step: Step, before: Path, context: Context, workers: int) -> None:
-    todo = [path for path in blocks(before) if not (context.folder / path.name).is_file()]
+def _blocks(step: Step, todo: Sequence[Path], context: Context, workers: int) -> None:
     if min(workers, len(todo)) <= 1:
-        ready = _prepared(step, context) if todo else context
+        ready = prepared(step, context) if todo else context
         for path in tqdm(todo, step.label, unit="block", disable=None):
-            _block(step, path, ready)
+            complete_block(step, path, ready)
         return
-    # Spawned, not forked: a fork would inherit the lock on the folder, and threads of libraries in any state.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(todo)), spawn, _start, (step, context)) as pool:
+    with processes(min(workers, len(todo)), _start, step, context) as pool:
         for _ in tqdm(pool.map(_work, todo), step.label, len(todo), unit="block", disable=None):
             pass
 
 
-def _block(step: Step, path: Path, context: Context) -> None:
+def complete_block(step: Step, path: Path, context: Context) -> None:
+    """Work on one block of the stage before, at `path`, with a context that is `prepared`."""
     rows = list(read(path))
     outcome = step.module.block(rows, step.settings, context)
     if len(outcome) != len(rows) or [] in outcome:
@@ -206,12 +216,21 @@ def _block(step: Step, path: Path, context: Context) -> None:
 _worker: list[tuple[Step, Context]] = []
 
 
-def _start(step: Step, context: Context) -> None:
-    """Prepare a worker process, which ends with its parent even when that is killed."""
+def processes(count: int, start: Callable[..., None], *args: Any) -> ProcessPoolExecutor:
+    """Return worker processes that call `start(*args)` first, and end with this process even when that is killed."""
+    # Spawned, not forked: a fork would inherit the lock on the folder, and threads of libraries in any state.
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _tied, (start, *args))
+
+
+def _tied(start: Callable[..., None], *args: Any) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    _worker.append((step, _prepared(step, context)))
+    start(*args)
+
+
+def _start(step: Step, context: Context) -> None:
+    _worker.append((step, prepared(step, context)))
 
 
 def _end_with(sentinel: int) -> None:
@@ -221,4 +240,4 @@ def _end_with(sentinel: int) -> None:
 
 def _work(path: Path) -> None:
     step, context = _worker[0]
-    _block(step, path, context)
+    complete_block(step, path, context)

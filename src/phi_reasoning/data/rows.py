@@ -8,6 +8,8 @@ out) with the mixture, and `files` with the split.
 
 import hashlib
 import json
+import os
+import platform
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -110,7 +112,8 @@ def line(row: Row) -> str:
 
 def write(path: Path, rows: Iterable[Row]) -> int:
     """Write rows as JSONL, whole or not at all, and return how many."""
-    partial, count = path.with_name(f".{path.name}.partial"), 0
+    # A killed run's task may still write on another machine: no two processes share a partial.
+    partial, count = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.partial"), 0
     with partial.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(line(row))
