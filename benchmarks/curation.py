@@ -17,6 +17,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import datasets
 import psutil
 
 from phi_reasoning import config
@@ -63,7 +64,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 def copy(files: list[Path], folder: Path) -> None:
     """Read and write rows without the frame."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for path in files:
         with path.open(encoding="utf-8") as rows, (folder / path.name).open("w", encoding="utf-8") as out:
             out.writelines(json.dumps(json.loads(row), ensure_ascii=False) + "\n" for row in rows)
@@ -93,7 +94,7 @@ def measure(folder: Path, source: Path, stages: list[dict[str, Any]], cores: int
         place = "one core" if whole else f"{cores} cores"
         print(
             f"  {step.name:14} {rows / taken:8,.0f} rows/s, {taken / plain:5.1f}x plain JSONL; once {once:4.1f} s; "
-            f"planned: {hours:5.2f} h on {place}",
+            f"planned: {hours:.3f} h on {place}",
             flush=True,
         )
     print(f"  {'together':14} {total:.2f} h for {PLANNED:,} rows", flush=True)
@@ -103,17 +104,16 @@ def main() -> None:
     """Write the rows, and measure both kinds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cores", type=int, default=32, help="N")
-    parser.add_argument("--prompts", type=int, default=10_000)
-    parser.add_argument("--traces", type=int, default=600)
+    parser.add_argument("--prompts", type=int, default=50_000)
+    parser.add_argument("--traces", type=int, default=1_500)
+    datasets.disable_progress_bars()
     given, words, began = parser.parse_args(), Words(), time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         items = root / "items.jsonl"
         items.write_text("".join(json.dumps({"problem": words.text(ITEM)}) + "\n" for _ in range(ITEMS)))
-        decontaminate = {
-            "stage": "decontaminate",
-            "benchmarks": [{"benchmark": "b", "path": str(items), "text": ["problem"]}],
-        }
+        benchmark = {"benchmark": "drawn", "path": str(items), "text": ["problem"]}
+        decontaminate = {"stage": "decontaminate", "benchmarks": [benchmark]}
         first = [{"stage": "normalise"}, {"stage": "deduplicate"}, decontaminate]
         last = [{"stage": "mixture", "weights": {"math": 1}}]
         for title, count, trace, middle, form in (

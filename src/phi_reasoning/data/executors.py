@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import multiprocess
 from datatrove.executor.base import PipelineExecutor
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.executor.ray import RayPipelineExecutor
@@ -24,7 +25,7 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.logging import logger
 
 from phi_reasoning.data import jobs
-from phi_reasoning.data.pipeline import Step, complete_block, prepared, processes
+from phi_reasoning.data.pipeline import Step, complete_block, end_with, prepared, processes
 from phi_reasoning.data.rows import Context
 from phi_reasoning.errors import InputError
 
@@ -93,7 +94,11 @@ class Local(Quiet, LocalPipelineExecutor):
 
 
 class Ray(Quiet, RayPipelineExecutor):
-    """Tasks on a cluster that is already reached."""
+    """Tasks on a cluster that is already reached; they end with the actor that Ray kills when the run is killed."""
+
+    def _run_for_rank(self, *args: Any, **kwargs: Any) -> Any:
+        end_with(multiprocess.parent_process())  # datatrove forks a task off the actor
+        return super()._run_for_rank(*args, **kwargs)
 
 
 class Slurm(SlurmPipelineExecutor):

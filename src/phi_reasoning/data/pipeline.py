@@ -223,10 +223,14 @@ def processes(count: int, start: Callable[..., None], *args: Any) -> ProcessPool
 
 
 def _tied(start: Callable[..., None], *args: Any) -> None:
-    parent = multiprocessing.parent_process()
+    end_with(multiprocessing.parent_process())
+    start(*args)
+
+
+def end_with(parent: Any) -> None:
+    """End this process when its `parent_process()` ends, even if that is killed."""
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    start(*args)
 
 
 def _start(step: Step, context: Context) -> None:
