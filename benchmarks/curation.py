@@ -104,8 +104,8 @@ def main() -> None:
     """Write the rows, and measure both kinds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cores", type=int, default=32, help="N")
-    parser.add_argument("--prompts", type=int, default=50_000)
-    parser.add_argument("--traces", type=int, default=1_500)
+    parser.add_argument("--prompts", type=int, default=40_000)
+    parser.add_argument("--traces", type=int, default=1_200)
     datasets.disable_progress_bars()
     given, words, began = parser.parse_args(), Words(), time.perf_counter()
     with tempfile.TemporaryDirectory() as name:

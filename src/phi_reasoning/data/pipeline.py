@@ -38,7 +38,7 @@ class Step:
         label: Its place and name, as `01-normalise`; the name is also its file's in `data/stages`.
         settings: Its dataclass of `config.stages`, or the list of sources.
         shape: Everything that shapes its result beside its input, as plain values and without secrets.
-        calls_models: Its blocks are worked on in this process alone, which keeps the servers busy itself.
+        calls_models: On one machine its blocks are worked on in this process alone, which keeps the servers busy.
     """
 
     label: str

@@ -3,7 +3,8 @@
 A file defines `VERSION`, a whole number to raise whenever its rows change, and one of:
 
 - `block(rows, settings, context) -> list`: looks at each row on its own. The answer has one entry for each row, in
-  order: the row to keep (the same object or a new one), or `Dropped`. Blocks may be worked on in several processes.
+  order: the row to keep (the same object or a new one), or `Dropped`. Blocks may be worked on in several processes,
+  or on several machines: what a stage keeps in its folder belongs to one block.
 - `whole(rows, settings, context) -> Iterator`: looks at all rows, which may be iterated more than once. It yields
   every row once, to keep or `Dropped`, in an order that depends on nothing but its input. Killed, it starts again.
 
