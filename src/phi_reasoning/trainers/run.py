@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -179,12 +180,17 @@ def train(trainer: Trainer, resume: str | Path | None) -> None:
 
 
 def end(trainer: Trainer) -> None:
-    """Leave the group of processes, once the main one has written everything.
+    """Leave the group of processes, once the main one has written everything; the others end here.
 
-    A process that ends with its group's threads still running can abort, and the launcher then stops the others.
+    A process that shuts Python down right after it left the group aborts once in a while ("terminate called without
+    an active exception"), and the launcher then stops the main one with it.
     """
     trainer.accelerator.wait_for_everyone()
     trainer.accelerator.end_training()
+    if not trainer.accelerator.is_main_process:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _at_its_end(checkpoint: Path) -> bool:
