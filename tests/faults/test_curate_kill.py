@@ -1,6 +1,5 @@
 """Kill curate with SIGKILL at random moments, start it again: the output is that of the run left alone."""
 
-import hashlib
 import json
 import os
 import random
@@ -77,24 +76,7 @@ def recipe(folder, **keys):
     return path
 
 
-def contents(folder):
-    """A hash for each file; times, and the folder's own name in the card and the recipe, are left out.
-
-    So are journals: replies stand there in the order in which they came.
-    """
-    found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content = path.read_bytes()
-        if path.name == "done.json":
-            content = json.dumps({**json.loads(content), "seconds": 0}).encode()
-        if path.name in ("README.md", "config.yaml"):
-            content = content.replace(folder.name.encode(), b"")
-        if path.name != "lineage.json" and not path.name.startswith("requests-"):
-            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
-    return found
-
-
-def killed(path, root, kills):
+def killed(path, root, kills, contents):
     """Run a recipe, whole and killed `kills` times, and return the files of the whole run: those of all runs."""
     words = [sys.executable, "-c", DRIVER, str(path), str(root), str(kills)]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=300)
@@ -112,14 +94,14 @@ def killed(path, root, kills):
 
 
 @pytest.mark.slow
-def test_twenty_kills_leave_the_output_of_a_run_left_alone(tmp_path):
-    expected = killed(recipe(tmp_path), tmp_path / "runs", KILLS)
+def test_twenty_kills_leave_the_output_of_a_run_left_alone(tmp_path, contents):
+    expected = killed(recipe(tmp_path), tmp_path / "runs", KILLS, contents)
     assert {"a.jsonl", "b.jsonl", "README.md"} <= expected.keys() and len(expected) > 100
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("select", ["first", "all"])
-def test_kills_with_a_teacher_leave_the_output_of_a_run_left_alone(tmp_path, chat_server, select):
+def test_kills_with_a_teacher_leave_the_output_of_a_run_left_alone(tmp_path, chat_server, select, contents):
     chat_server.error_rate, chat_server.delay = 0.4, 0.002
     teacher = {"base_url": chat_server.url, "model": "r1", "first_wait": 0.01, "concurrency": 8}
     stages = [
@@ -133,7 +115,7 @@ def test_kills_with_a_teacher_leave_the_output_of_a_run_left_alone(tmp_path, cha
     sums = [{"problem": f"What is {n // 2} + {n % 7}?", "solution": n // 2 + n % 7} for n in range(120)]
     source.write_text("".join(json.dumps(row) + "\n" for row in sums))
     keys = {"sources": [{"path": str(source)}], "models": {"teacher": teacher}, "stages": stages, "block_rows": 16}
-    expected = killed(recipe(tmp_path, **keys), tmp_path / "runs", 6)
+    expected = killed(recipe(tmp_path, **keys), tmp_path / "runs", 6, contents)
     assert {"sft.jsonl", "rl.jsonl", "README.md"} <= expected.keys()
     # A problem is asked again only by a run in another folder, and for replies that were under way at a kill.
     asked = len({json.dumps(body) for body in chat_server.bodies})
@@ -154,7 +136,7 @@ def children(pid):
 
 
 @pytest.mark.slow
-def test_the_workers_of_a_killed_run_end_and_do_not_hold_the_folder(tmp_path):
+def test_the_workers_of_a_killed_run_end_and_do_not_hold_the_folder(tmp_path, contents):
     words = [sys.executable, "-m", "phi_reasoning.curate", "--config", str(recipe(tmp_path, workers=2, block_rows=50))]
     process = subprocess.Popen([*words, "--output_dir", str(tmp_path / "stopped")], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

@@ -1,6 +1,5 @@
 """Kill curate with SIGKILL while models are being asked: nothing is asked twice, and the output is the same."""
 
-import hashlib
 import json
 import os
 import random
@@ -35,22 +34,8 @@ def recipe(folder, server):
     return path
 
 
-def contents(folder):
-    """A hash for each file but the journals, which hold replies in the order in which they came, and times."""
-    found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content = path.read_bytes()
-        if path.name == "done.json":
-            content = json.dumps({**json.loads(content), "seconds": 0}).encode()
-        if path.name in ("README.md", "config.yaml"):
-            content = content.replace(folder.name.encode(), b"")
-        if path.name != "lineage.json" and not path.name.startswith("requests-"):
-            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
-    return found
-
-
 @pytest.mark.slow
-def test_kills_while_models_answer_leave_the_output_of_a_run_left_alone(tmp_path, chat_server):
+def test_kills_while_models_answer_leave_the_output_of_a_run_left_alone(tmp_path, chat_server, contents):
     chat_server.error_rate, chat_server.delay = 0.4, 0.005
     words = [sys.executable, "-m", "phi_reasoning.curate", "--config", str(recipe(tmp_path, chat_server))]
     whole = [*words, "--output_dir", str(tmp_path / "whole")]

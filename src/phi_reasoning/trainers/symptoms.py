@@ -110,16 +110,18 @@ def present(lines: Sequence[Metrics], limit: float = math.nan) -> Iterator[tuple
         lines: Metrics of the logged steps in order, each with its `step`.
         limit: `max_completion_length`, in tokens.
     """
-    steps = [Values({**line, "limit": limit}) for line in lines]
-    start = _start(steps[:PATIENCE])
+    # This runs at every logged step: no line is read that no symptom needs.
+    start = _start([Values(line) for line in lines[:PATIENCE]])
     for symptom in SYMPTOMS:
         lasting = 0
-        while lasting < len(steps) and symptom.holds(steps[-1 - lasting], start):
+        for line in reversed(lines):
+            if not symptom.holds(Values({**line, "limit": limit}), start):
+                break
             lasting += 1
         if lasting >= symptom.patience:
-            since = int(steps[-lasting]["step"])
+            since = int(lines[-lasting]["step"])
             named = {f"start_{key}": value for key, value in start.items()}
-            seen = symptom.seen.format_map(Values({**steps[-1], **named}))
+            seen = symptom.seen.format_map(Values({**lines[-1], "limit": limit, **named}))
             yield symptom, since, f"since step {since}: {seen}; likely {symptom.cause}; change {symptom.change}"
 
 

@@ -42,12 +42,9 @@ class Teacher:
 def prepare(settings: Any, context: Context) -> Teacher:
     """Open the teacher, and read the system messages."""
     where = f"models.{settings.model}"
-    texts = [Path(path).read_text("utf-8").strip() if path else None for path in _files(settings)]
+    files = (settings.guidelines, settings.system_message)
+    texts = [Path(path).read_text("utf-8").strip() if path else None for path in files]
     return Teacher(generation.open(context.models[settings.model], where), *texts)
-
-
-def _files(settings: Any) -> tuple[str | None, str | None]:
-    return settings.guidelines, settings.system_message
 
 
 def block(rows: list[Row], settings: Any, context: Context) -> list[Any]:
